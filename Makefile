@@ -1,0 +1,80 @@
+# Latchkey: build, test, try. CONTRIBUTING.md says more about each.
+
+.PHONY: help all build build-testclock native go-build test test-go test-native race check cross demo up bench soak deps clean
+
+GO       ?= go
+TOOL     := $(GO) tool -modfile=tools/go.mod
+GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath
+BIN      := $(CURDIR)/bin
+# Real sshd, sudo and network namespaces need root; the tests that use them run
+# through sudo when make itself does not.
+AS_ROOT  := $(if $(filter 0,$(shell id -u)),,-exec "sudo -n -E")
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+all: build
+
+build: deps native go-build ## bin/latchkey, bin/latchkey-agent, bin/pam_latchkey.so
+
+go-build:
+	$(GOBUILD) -o bin/ ./cmd/latchkey ./cmd/latchkey-agent
+
+build-testclock: ## bin/testclock/…: the same programs with a clock that tests can move
+	$(GOBUILD) -tags testclock -o bin/testclock/ ./cmd/latchkey ./cmd/latchkey-agent
+
+native:
+	mkdir -p bin
+	$(MAKE) -C native all
+
+deps:
+	@scripts/install-deps build
+
+test: ## everything that must be green before a change goes in
+	@scripts/install-deps test
+	$(MAKE) build build-testclock
+	$(MAKE) test-native
+	$(MAKE) test-go
+
+test-native:
+	$(MAKE) -C native test
+
+# The race detector makes the embedded database ten times slower, so packages
+# that reach it run without here and with it in `make race`.
+test-go:
+	scripts/go-packages quick | xargs $(GO) test -race
+	scripts/go-packages database | xargs $(GO) test
+	LATCHKEY_BIN=$(BIN) $(GO) test $(AS_ROOT) ./test/...
+
+race: build build-testclock ## all Go tests with the race detector (slow)
+	scripts/go-packages quick | xargs $(GO) test -race
+	scripts/go-packages database | xargs $(GO) test -race -timeout 30m
+
+check: ## formatting, vet, staticcheck, code that nobody calls, the other systems, docs
+	scripts/check-format
+	$(GO) vet ./...
+	$(GO) vet -tags testclock ./cmd/... ./internal/...
+	$(TOOL) staticcheck ./...
+	scripts/check-deadcode
+	$(MAKE) cross
+	scripts/check-docs
+
+cross: ## do the programs still build for Windows and macOS?
+	GOOS=windows $(GOBUILD) -o /dev/null ./cmd/latchkey-agent
+	GOOS=darwin GOARCH=arm64 $(GOBUILD) -o /dev/null ./cmd/latchkey-agent
+
+demo: ## the whole story in two minutes, on real components
+	@scripts/demo
+
+up: ## a server and an enrolled machine to explore, until Ctrl-C
+	@scripts/up
+
+bench: ## what a login costs
+	$(GO) test -run '^$$' -bench . -benchmem $$(scripts/go-packages all)
+
+soak: ## break the code line by line and see the tests notice
+	scripts/soak
+
+clean:
+	rm -rf bin
+	$(MAKE) -C native clean
