@@ -1,0 +1,54 @@
+package latchkey
+
+import "time"
+
+// An EventKind says what happened.
+type EventKind string
+
+// The kinds of audit event.
+const (
+	LogonEvent           EventKind = "logon"
+	UserAdded            EventKind = "user.added"
+	UserDisabled         EventKind = "user.disabled"
+	UserEnabled          EventKind = "user.enabled"
+	UserDeleted          EventKind = "user.deleted"
+	UserUnlocked         EventKind = "user.unlocked"
+	AuthenticatorAdded   EventKind = "authenticator.added"
+	AuthenticatorRemoved EventKind = "authenticator.removed"
+	EnrollmentAdded      EventKind = "enrollment.added"
+	EnrollmentRemoved    EventKind = "enrollment.removed"
+	PolicySet            EventKind = "policy.set"
+	PolicyDeleted        EventKind = "policy.deleted"
+	MachineTokenCreated  EventKind = "machine.token_created"
+	MachineEnrolled      EventKind = "machine.enrolled"
+	MachineApproved      EventKind = "machine.approved"
+	MachineChanged       EventKind = "machine.changed"
+	MachineRemovedEvent  EventKind = "machine.removed"
+	MachineQuarantined   EventKind = "machine.quarantined"
+	AdminCreated         EventKind = "admin.created"
+	AdminReset           EventKind = "admin.reset"
+	Incident             EventKind = "incident"       // Reason in Detail["incident"]
+	BundleIssued         EventKind = "bundle.issued"  //
+	ReportsLost          EventKind = "reports.lost"   // a full ring overwrote Detail["lost"] events
+	ServerStarted        EventKind = "server.started" //
+	AuthorizationRefused EventKind = "authorization.refused"
+)
+
+// An Event is one line of the audit trail. It is written in the transaction
+// of the change that it tells of.
+type Event struct {
+	ID       string
+	Time     time.Time // when it happened, by the server's clock where it knows
+	Kind     EventKind
+	Actor    string // administrator, "machine:NAME" or "" for the user himself
+	User     UserID
+	UserName string
+	Machine  MachineID
+	Host     string // the machine's name
+	Outcome  Outcome
+	Reason   Reason
+	Offline  bool
+	Scenario Scenario
+	Logon    LogonID
+	Detail   map[string]string // never secrets
+}
