@@ -27,10 +27,12 @@ type Choice struct {
 // A Prompt asks the person at the screen for one thing. Its Label is complete
 // in itself: some front-ends show nothing else.
 type Prompt struct {
-	ID      uint32        `json:"id"`
-	Kind    PromptKind    `json:"kind"`
-	Label   string        `json:"label"`
-	Choices []Choice      `json:"choices,omitempty"`
+	ID      uint32     `json:"id"`
+	Kind    PromptKind `json:"kind"`
+	Label   string     `json:"label"`
+	Choices []Choice   `json:"choices,omitempty"`
+	// Factor is the kind that is asked for; empty where the prompt is a choice.
+	Factor  Kind          `json:"factor,omitempty"`
 	Expires time.Duration `json:"expires"` // how long the answer may take
 	// State is the authority's own: it comes back in the Answer unread.
 	State []byte `json:"state,omitempty"`

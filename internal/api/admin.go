@@ -1,0 +1,150 @@
+package api
+
+import (
+	"time"
+
+	"latchkey"
+)
+
+// The bodies of the administrator's API, which are also what the command line
+// prints with --json. Fields may be added, never renamed.
+
+// User is a user as scripts see it.
+type User struct {
+	ID             latchkey.UserID `json:"id"`
+	Name           string          `json:"name"`
+	Directory      string          `json:"directory"`
+	Disabled       bool            `json:"disabled"`
+	Groups         []string        `json:"groups"`
+	Authenticators []Authenticator `json:"authenticators"`
+}
+
+// Authenticator never carries the secret; see NewAuthenticator.
+type Authenticator struct {
+	ID        latchkey.AuthenticatorID `json:"id"`
+	Kind      latchkey.Kind            `json:"kind"`
+	Label     string                   `json:"label"`
+	Algorithm string                   `json:"algorithm,omitempty"`
+	Digits    int                      `json:"digits,omitempty"`
+	Period    int                      `json:"period,omitempty"`
+	CreatedAt time.Time                `json:"created_at"`
+	LastUsed  *time.Time               `json:"last_used_at"`
+}
+
+// AddUser creates a user of the built-in directory.
+type AddUser struct {
+	Name   string   `json:"name"`
+	Groups []string `json:"groups,omitempty"`
+}
+
+// AddAuthenticator adds a TOTP or HOTP authenticator. Secret or URI imports an
+// existing key; without them the server makes one.
+type AddAuthenticator struct {
+	Kind      latchkey.Kind `json:"kind"`
+	Label     string        `json:"label,omitempty"`
+	URI       string        `json:"uri,omitempty"`
+	Secret    string        `json:"secret,omitempty"` // base32
+	Algorithm string        `json:"algorithm,omitempty"`
+	Digits    int           `json:"digits,omitempty"`
+	Period    int           `json:"period,omitempty"`
+	Counter   uint64        `json:"counter,omitempty"`
+}
+
+// NewAuthenticator is shown once, at creation.
+type NewAuthenticator struct {
+	ID     latchkey.AuthenticatorID `json:"id"`
+	URI    string                   `json:"uri"`
+	Secret string                   `json:"secret"` // base32
+}
+
+// Machine is a machine as scripts see it.
+type Machine struct {
+	ID            latchkey.MachineID    `json:"id"`
+	Name          string                `json:"name"`
+	Mode          latchkey.Mode         `json:"mode"`
+	State         latchkey.MachineState `json:"state"`
+	ExemptUntil   *time.Time            `json:"exempt_until"`
+	ExemptReason  string                `json:"exempt_reason,omitempty"`
+	UnknownUsers  latchkey.Fallback     `json:"unknown_users"`
+	MatchLocal    bool                  `json:"match_local"`
+	TrustEnforced bool                  `json:"trust_on_enforced"`
+	OS            string                `json:"os"`
+	AgentVersion  string                `json:"agent_version"`
+	LastContact   *time.Time            `json:"last_contact_at"`
+	KeyClass      latchkey.KeyClass     `json:"key_class"`
+}
+
+// MachineChange sets settings of a machine; absent fields stay.
+type MachineChange struct {
+	Mode          *latchkey.Mode     `json:"mode,omitempty"`
+	ExemptUntil   *time.Time         `json:"exempt_until,omitempty"`
+	Reason        *string            `json:"reason,omitempty"`
+	UnknownUsers  *latchkey.Fallback `json:"unknown_users,omitempty"`
+	MatchLocal    *bool              `json:"match_local,omitempty"`
+	TrustEnforced *bool              `json:"trust_on_enforced,omitempty"`
+}
+
+// CreateToken asks for an enrollment token.
+type CreateToken struct {
+	Uses       int `json:"uses,omitempty"`        // 1 by default
+	TTLSeconds int `json:"ttl_seconds,omitempty"` // 24 h by default, 30 d at most
+}
+
+// Token is an enrollment token; it is shown once.
+type Token struct {
+	Token     string    `json:"token"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Uses      int       `json:"uses"`
+}
+
+// Enrollment is one row of the offline enrollment report.
+type Enrollment struct {
+	User       string     `json:"user"`
+	Machine    string     `json:"machine"`
+	EnrolledAt time.Time  `json:"enrolled_at"`
+	LastSynced *time.Time `json:"last_synced_at"`
+	LoginsLeft *int       `json:"logins_left"` // null: not counted
+	ValidUntil *time.Time `json:"valid_until"`
+	Pending    string     `json:"pending"` // what the machine has not acknowledged yet, or ""
+}
+
+// Event is one line of the audit trail.
+type Event struct {
+	ID       string             `json:"id"`
+	Time     time.Time          `json:"time"`
+	Kind     latchkey.EventKind `json:"kind"`
+	Actor    string             `json:"actor,omitempty"`
+	User     string             `json:"user"`
+	Machine  string             `json:"machine"`
+	Outcome  latchkey.Outcome   `json:"outcome"`
+	Reason   latchkey.Reason    `json:"reason"`
+	Offline  bool               `json:"offline"`
+	Scenario latchkey.Scenario  `json:"scenario,omitempty"`
+	Logon    latchkey.LogonID   `json:"logon,omitempty"`
+	Detail   map[string]string  `json:"detail,omitempty"`
+}
+
+// Explained says what a logon would meet, online and offline, and why.
+type Explained struct {
+	Online  Explanation    `json:"online"`
+	Offline Explanation    `json:"offline"`
+	Policy  string         `json:"policy"` // "" where none covers
+	Rows    []ExplainedRow `json:"rows"`
+	Notes   []string       `json:"notes,omitempty"` // clamps and lints
+}
+
+// Explanation is one decision. Outcome is "ask" where a factor is asked for.
+type Explanation struct {
+	Outcome string          `json:"outcome"`
+	Reason  latchkey.Reason `json:"reason"`
+	Ask     []latchkey.Kind `json:"ask"`
+	Row     int             `json:"row"`
+}
+
+// ExplainedRow is one row of the outcome table and whether it matched.
+type ExplainedRow struct {
+	Row     int    `json:"row"`
+	State   string `json:"state"`
+	Online  bool   `json:"online"`
+	Offline bool   `json:"offline"`
+}

@@ -1,0 +1,78 @@
+package logon
+
+import (
+	"fmt"
+	"time"
+
+	"latchkey"
+)
+
+// Sentence is what a person reads for a reason: what happened and what to do
+// next. It is the one place where reasons become words. The code stands at the
+// end, so that a help desk can be told it.
+func Sentence(v latchkey.Verdict, now time.Time) string {
+	text := sentence(v, now)
+	if text == "" {
+		text = "Something went wrong on this machine. Ask the help desk and tell them the code."
+	}
+	return fmt.Sprintf("%s (%s)", text, v.Reason)
+}
+
+var sentences = map[latchkey.Reason]string{
+	latchkey.VerifiedOnline:      "Verified.",
+	latchkey.Trusted:             "This machine is trusted for now.",
+	latchkey.Grace:               "You confirmed a moment ago.",
+	latchkey.MachineExempt:       "This machine is exempt from confirmation.",
+	latchkey.ScenarioOff:         "No confirmation is asked here.",
+	latchkey.NotCovered:          "No confirmation is asked of this account.",
+	latchkey.SkippedUnreachable:  "The server cannot be reached; your policy lets you in without confirmation.",
+	latchkey.SkippedNotEnrolled:  "You have no authenticator yet; your policy lets you in without one. Enroll one soon.",
+	latchkey.LogOnly:             "Confirmation is being tried out and was not asked.",
+	latchkey.WrongCode:           "That code is not right. Wait for the next code and try again.",
+	latchkey.CodeAlreadyUsed:     "This code was already used. Wait for the next one.",
+	latchkey.LockedOut:           "Too many wrong codes: this login is locked. Connect to the network and sign in once, or ask the help desk.",
+	latchkey.NotEnrolled:         "You have no authenticator that may be used here. Enroll one in the portal, or ask the help desk.",
+	latchkey.NotEnrolledHere:     "You cannot log in offline on this machine yet. Connect to the network and sign in once, or ask the help desk for an emergency code.",
+	latchkey.NoPolicy:            "This machine asks everyone, and no policy covers this account. Ask the help desk.",
+	latchkey.AccountDisabled:     "This account is disabled. Ask the help desk.",
+	latchkey.MachineRemoved:      "This machine was removed from the server. Ask the help desk.",
+	latchkey.UnknownIdentity:     "This account is not known here. Check the name, or ask the help desk.",
+	latchkey.OfflineLimitReached: "Offline logins are used up. Connect to the network and sign in once, or ask the help desk for an emergency code. Do not press a hardware token again.",
+	latchkey.ClockBehind:         "The clock of this machine is behind, so codes of an app cannot be checked. Set the clock or connect to the network, or use another authenticator.",
+	latchkey.ConditionFailed:     "Logging in is not allowed here or now. Ask the help desk.",
+	latchkey.ServerUnreachable:   "The server cannot be reached, and offline logins are switched off. Connect to the network and try again.",
+	latchkey.StateCorrupt:        "This machine cannot read its own records. Connect to the network, or ask the help desk for an emergency code.",
+	latchkey.Cancelled:           "Cancelled.",
+}
+
+func sentence(v latchkey.Verdict, now time.Time) string {
+	switch v.Reason {
+	case latchkey.Throttled:
+		return "Too many wrong codes. Try again in " + waitWords(v.Retry.Sub(now)) + "."
+	case latchkey.VerifiedOffline:
+		return "Verified offline." + leftWords(v.Left)
+	}
+	return sentences[v.Reason]
+}
+
+// leftWords says what is left after an offline login.
+func leftWords(l *latchkey.Left) string {
+	if l == nil || !l.Counted {
+		return ""
+	}
+	if l.Logins == 0 {
+		return " That was the last offline login: connect to the network before the next one."
+	}
+	return " " + plural(l.Logins, "offline login") + " left."
+}
+
+func waitWords(d time.Duration) string {
+	s := int((d + time.Second - 1) / time.Second)
+	if s <= 1 {
+		return "a second"
+	}
+	if s < 120 {
+		return plural(s, "second")
+	}
+	return plural((s+59)/60, "minute")
+}
