@@ -38,13 +38,13 @@ func (a Algorithm) String() string {
 // ParseAlgorithm reads the spellings found in addresses, PSKC and CSV files:
 // "SHA1", "sha-256", "HMAC-SHA512", "HmacSHA1".
 func ParseAlgorithm(name string) (Algorithm, error) {
-	plain := strings.ReplaceAll(strings.ToUpper(name), "-", "")
-	switch strings.TrimPrefix(plain, "HMAC") {
-	case "SHA1":
+	plain := strings.ReplaceAll(strings.ToLower(name), "-", "") // upper case would fold "ſ" into S
+	switch strings.TrimPrefix(plain, "hmac") {
+	case "sha1":
 		return SHA1, nil
-	case "SHA256":
+	case "sha256":
 		return SHA256, nil
-	case "SHA512":
+	case "sha512":
 		return SHA512, nil
 	}
 	return 0, fmt.Errorf("algorithm %.20q is not SHA1, SHA256 or SHA512", name)

@@ -61,17 +61,18 @@ func checkStrict(data []byte, t reflect.Type) error {
 	}
 	w := walker{json.NewDecoder(bytes.NewReader(data))}
 	w.dec.UseNumber()
-	return w.value(t, 0, "document")
+	return w.value(t, 0)
 }
 
-// A walker follows the tokens of a document along the type it is for.
+// A walker follows the tokens of a document along the type it is for. Errors
+// gather their path on the way out: "policy: offline: days: is null".
 type walker struct {
 	dec *json.Decoder
 }
 
 // value checks the next value against t; nil stands for a type that takes
 // anything.
-func (w walker) value(t reflect.Type, depth int, path string) error {
+func (w walker) value(t reflect.Type, depth int) error {
 	token, err := w.dec.Token()
 	if err != nil {
 		return err
@@ -79,12 +80,12 @@ func (w walker) value(t reflect.Type, depth int, path string) error {
 	t, nullable := target(t)
 	switch token {
 	case json.Delim('{'):
-		return w.object(t, depth+1, path)
+		return w.object(t, depth+1)
 	case json.Delim('['):
-		return w.list(t, depth+1, path)
+		return w.list(t, depth+1)
 	case nil:
 		if !nullable {
-			return fmt.Errorf("%s is null", path)
+			return errors.New("is null")
 		}
 	}
 	return nil
@@ -108,7 +109,7 @@ func decodesItself(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(unmarshaler)
 }
 
-func (w walker) object(t reflect.Type, depth int, path string) error {
+func (w walker) object(t reflect.Type, depth int) error {
 	if depth > MaxDepth {
 		return fmt.Errorf("nested deeper than %d", MaxDepth)
 	}
@@ -120,15 +121,15 @@ func (w walker) object(t reflect.Type, depth int, path string) error {
 		}
 		key, _ := token.(string) // the syntax is valid: before a value stands its key
 		if seen[key] {
-			return fmt.Errorf("key %.64q occurs twice in %s", key, path)
+			return fmt.Errorf("key %.64q occurs twice", key)
 		}
 		seen[key] = true
-		member, err := memberType(t, key, path)
+		member, err := memberType(t, key)
 		if err != nil {
 			return err
 		}
-		if err := w.value(member, depth, path+"."+key); err != nil {
-			return err
+		if err := w.value(member, depth); err != nil {
+			return fmt.Errorf("%.64q: %w", key, err)
 		}
 	}
 	_, err := w.dec.Token() // the closing brace
@@ -136,14 +137,14 @@ func (w walker) object(t reflect.Type, depth int, path string) error {
 }
 
 // memberType returns the type that t has under a key.
-func memberType(t reflect.Type, key, path string) (reflect.Type, error) {
+func memberType(t reflect.Type, key string) (reflect.Type, error) {
 	switch {
 	case t == nil:
 		return nil, nil
-	case t.Kind() == reflect.Map:
+	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
 		return t.Elem(), nil
 	case t.Kind() != reflect.Struct:
-		return nil, fmt.Errorf("%s is an object", path)
+		return nil, fmt.Errorf("no object is decoded into %s", t)
 	}
 	fields, err := fieldsOf(t)
 	if err != nil {
@@ -151,40 +152,40 @@ func memberType(t reflect.Type, key, path string) (reflect.Type, error) {
 	}
 	member, ok := fields[key]
 	if !ok {
-		return nil, fmt.Errorf("unknown key %.64q in %s", key, path)
+		return nil, fmt.Errorf("unknown key %.64q", key)
 	}
 	return member, nil
 }
 
-func (w walker) list(t reflect.Type, depth int, path string) error {
+func (w walker) list(t reflect.Type, depth int) error {
 	if depth > MaxDepth {
 		return fmt.Errorf("nested deeper than %d", MaxDepth)
 	}
-	item, err := itemType(t, path)
+	item, err := itemType(t)
 	if err != nil {
 		return err
 	}
 	n := 0
 	for ; w.dec.More(); n++ {
-		if err := w.value(item, depth, path+"["+strconv.Itoa(n)+"]"); err != nil {
-			return err
+		if err := w.value(item, depth); err != nil {
+			return fmt.Errorf("item %d: %w", n, err)
 		}
 	}
 	if t != nil && t.Kind() == reflect.Array && n != t.Len() {
-		return fmt.Errorf("%s has %d items instead of %d", path, n, t.Len())
+		return fmt.Errorf("%d items instead of %d", n, t.Len())
 	}
 	_, err = w.dec.Token() // the closing bracket
 	return err
 }
 
-func itemType(t reflect.Type, path string) (reflect.Type, error) {
+func itemType(t reflect.Type) (reflect.Type, error) {
 	switch {
 	case t == nil:
 		return nil, nil
 	case t.Kind() == reflect.Slice || t.Kind() == reflect.Array:
 		return t.Elem(), nil
 	}
-	return nil, fmt.Errorf("%s is a list", path)
+	return nil, fmt.Errorf("no list is decoded into %s", t)
 }
 
 // halfSurrogate finds escapes of UTF-16 surrogates without their partner, which
