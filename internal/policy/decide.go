@@ -22,7 +22,8 @@ func Decide(f Facts) Decision {
 // user's policy gives, so it yields to a machine that is enforced, and it never
 // revives a removed machine, an ambiguous name or a disabled account.
 func logOnly(f Facts, d Decision) bool {
-	return d.Row > 3 && f.Policy != nil && f.Policy.LogOnlyAt(f.Now) && !f.enforced() && d.Action != Allow
+	records := d.Action != Allow && d.Action != Enter // an entry keeps its own reason
+	return records && d.Row > 3 && f.Policy != nil && f.Policy.LogOnlyAt(f.Now) && !f.enforced()
 }
 
 // A row answers whether it matches, and with what.
