@@ -22,18 +22,18 @@ import (
 const patience = 60 * time.Second
 
 // A Cell is a computer without a kernel of its own: a network namespace, a
-// mount namespace and a host name, held open by a sleeping process.
+// mount namespace and a host name, held open by a process.
 type Cell struct {
 	tb     TB
 	name   string // host name
 	netns  string
-	holder *exec.Cmd
+	holder int      // a process that lives in it to the end
+	enter  []string // nsenter's options for the namespaces that it has
 	env    []string
 }
 
-// newCell makes a cell whose file system is ours but for its own, empty /run
-// and /var/log, and for the mounts given as path-in-the-cell → path-here.
-func (l *Lab) newCell(hostname string, mounts map[string]string) *Cell {
+// network makes a network namespace and a cell that has nothing else yet.
+func (l *Lab) network(hostname string) *Cell {
 	l.tb.Helper()
 	l.netns++
 	c := &Cell{
@@ -44,6 +44,15 @@ func (l *Lab) newCell(hostname string, mounts map[string]string) *Cell {
 	l.ip("netns", "add", c.netns)
 	l.tb.Cleanup(func() { endNamespace(c.netns) })
 	l.ip("-n", c.netns, "link", "set", "lo", "up")
+	return c
+}
+
+// newCell makes a cell whose file system is ours but for its own, empty /run
+// and /var/log, and for the mounts given as path-in-the-cell → path-here.
+func (l *Lab) newCell(hostname string, mounts map[string]string) *Cell {
+	l.tb.Helper()
+	c := l.network(hostname)
+	c.enter = []string{"--mount", "--net", "--uts"}
 
 	var script strings.Builder
 	script.WriteString("set -e\necho \"$1\" >/proc/sys/kernel/hostname\n")
@@ -54,19 +63,20 @@ func (l *Lab) newCell(hostname string, mounts map[string]string) *Cell {
 	}
 	script.WriteString("echo ready\nexec sleep infinity\n")
 
-	c.holder = exec.Command("ip", "netns", "exec", c.netns, "unshare", "--mount", "--uts", "--propagation", "private",
+	holder := exec.Command("ip", "netns", "exec", c.netns, "unshare", "--mount", "--uts", "--propagation", "private",
 		"sh", "-c", script.String(), "sh", hostname)
-	c.holder.SysProcAttr = dieWithUs()
-	c.holder.Env = c.env
+	holder.SysProcAttr = dieWithUs()
+	holder.Env = c.env
 	var complaint bytes.Buffer
-	c.holder.Stderr = &complaint
-	out, err := c.holder.StdoutPipe()
+	holder.Stderr = &complaint
+	out, err := holder.StdoutPipe()
 	must(l.tb, err)
-	must(l.tb, c.holder.Start())
-	l.tb.Cleanup(func() { c.holder.Process.Kill(); c.holder.Wait() })
+	must(l.tb, holder.Start())
+	l.tb.Cleanup(func() { holder.Process.Kill(); holder.Wait() })
 	if _, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
 		l.tb.Fatalf("lab: making cell %s: %v: %s", hostname, err, complaint.String())
 	}
+	c.holder = holder.Process.Pid
 	return c
 }
 
@@ -78,14 +88,14 @@ func dieWithUs() *syscall.SysProcAttr {
 
 // Path returns where a path of the cell is seen from outside.
 func (c *Cell) Path(inside string) string {
-	return filepath.Join("/proc", strconv.Itoa(c.holder.Process.Pid), "root", inside)
+	return filepath.Join("/proc", strconv.Itoa(c.holder), "root", inside)
 }
 
 // Command prepares a command in the cell; the started process is the command
 // itself, so signals reach it.
 func (c *Cell) Command(args ...string) *exec.Cmd {
-	enter := []string{"--target", strconv.Itoa(c.holder.Process.Pid), "--mount", "--net", "--uts", "--wdns=/", "--"}
-	cmd := exec.Command("nsenter", append(enter, args...)...)
+	enter := append([]string{"--target", strconv.Itoa(c.holder), "--wdns=/"}, c.enter...)
+	cmd := exec.Command("nsenter", append(append(enter, "--"), args...)...)
 	cmd.Env = append([]string(nil), c.env...)
 	cmd.SysProcAttr = dieWithUs()
 	return cmd
@@ -140,7 +150,7 @@ func (c *Cell) Must(args ...string) string {
 // listens says whether something in the cell listens on a TCP port.
 func (c *Cell) listens(port int) bool {
 	for _, table := range []string{"tcp", "tcp6"} {
-		data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.holder.Process.Pid), "net", table))
+		data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.holder), "net", table))
 		if err != nil {
 			continue
 		}

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // A TB is the part of testing.TB that the lab uses; the demonstration has its
@@ -63,7 +65,7 @@ func New(tb TB) *Lab {
 	if err := os.Mkdir(l.dir, 0o755); err != nil {
 		tb.Fatalf("lab: %v", err)
 	}
-	tb.Cleanup(func() { os.RemoveAll(l.dir) })
+	tb.Cleanup(func() { removeFolder(l.dir) })
 	must(tb, os.Chmod(l.dir, 0o755)) // whatever the umask: test users reach their homes
 	l.server = l.newCell("server", nil)
 	return l
@@ -92,9 +94,20 @@ func removeLeftovers() {
 	}
 	for _, dir := range entries("/tmp") {
 		if abandoned(dir) {
-			os.RemoveAll(filepath.Join("/tmp", dir))
+			removeFolder(filepath.Join("/tmp", dir))
 		}
 	}
+}
+
+// removeFolder removes a lab's folder and what is mounted in it.
+func removeFolder(dir string) {
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
+			unix.Unmount(f[1], unix.MNT_DETACH)
+		}
+	}
+	os.RemoveAll(dir)
 }
 
 func entries(dir string) []string {

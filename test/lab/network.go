@@ -131,7 +131,7 @@ func (c *Cell) inside(f func() error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	must(c.tb, err)
 	defer home.Close()
-	away, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.holder.Process.Pid))
+	away, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", c.holder))
 	must(c.tb, err)
 	defer away.Close()
 
