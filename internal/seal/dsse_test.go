@@ -171,6 +171,9 @@ func TestWhatCannotBeVerifiedIsNotSigned(t *testing.T) {
 	if _, err := seal.Sign(priv[:10], "x", nil); err == nil {
 		t.Error("signed with part of a key")
 	}
+	if raw, err := seal.Sign(priv, "x", nil); err != nil || !bytes.Contains(raw, []byte(`"payload":""`)) {
+		t.Errorf("an empty payload became %s, %v", raw, err)
+	}
 	if _, err := seal.Sign(priv, "x", make([]byte, seal.MaxSize)); err == nil {
 		t.Error("signed more than Verify reads")
 	}

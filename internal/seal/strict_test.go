@@ -106,6 +106,7 @@ func TestJSONThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
 		"high surrogate alone":                  {`{"name":"\ud800"}`, `surrogate`},
 		"high surrogate before text":            {`{"name":"\ud800abcdef"}`, `surrogate`},
 		"high surrogate twice":                  {`{"name":"\ud800\ud800"}`, `surrogate`},
+		"high surrogate before another escape":  {`{"name":"\ud800\ue000"}`, `surrogate`},
 		"low surrogate alone":                   {`{"name":"\udc00"}`, `surrogate`},
 		"low surrogate after an escaped escape": {`{"name":"\\\udc00"}`, `surrogate`},
 		"surrogate in a key of a raw message":   {`{"raw":{"\ud800":1}}`, `surrogate`},

@@ -63,7 +63,7 @@ func (w *Wrapper) Wrap(rand io.Reader, rowID string, plain secret.Bytes) ([]byte
 // Unwrap returns the secret of the row named rowID, or ErrUnwrap.
 func (w *Wrapper) Unwrap(rowID string, wrapped []byte) (secret.Bytes, error) {
 	head := 1 + w.aead.NonceSize()
-	if rowID == "" || len(wrapped) < head || wrapped[0] != wrapFormat {
+	if len(wrapped) < head || wrapped[0] != wrapFormat {
 		return nil, ErrUnwrap
 	}
 	plain, err := w.aead.Open(nil, wrapped[1:head], wrapped[head:], wrapData(rowID))
