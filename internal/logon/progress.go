@@ -46,11 +46,14 @@ func (q Question) Finished(p Progress) bool { return len(p.Done) >= max(1, q.Req
 
 // Next returns the prompt for what is still to be proven, and the progress
 // that belongs to it: a choice where there are two or more kinds to choose
-// from, else the question itself.
+// from, else the question itself. A choice costs an answer, and there are only
+// MaxAnswers: where every open kind is needed, or one is proven already, the
+// preferred kind is asked at once (a word still switches).
 func (q Question) Next(p Progress) (latchkey.Prompt, Progress) {
 	p.Turn++
 	open := q.open(p)
-	if p.Chosen == "" && len(open) == 1 {
+	settled := len(p.Done) > 0 || len(open) <= max(1, q.Required)
+	if p.Chosen == "" && settled && len(open) > 0 {
 		p.Chosen = open[0]
 	}
 	if p.Chosen == "" {
