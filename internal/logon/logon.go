@@ -19,8 +19,12 @@ var ErrUnreachable = errors.New("authority unreachable")
 // ErrCancelled: the person closed the screen or the front-end went away.
 var ErrCancelled = errors.New("cancelled")
 
-// MaxAnswers is how many answers one logon may take.
-const MaxAnswers = 3
+// How many answers one logon may take: guesses are few; choices and
+// confirmations guess nothing, but do not go on for ever.
+const (
+	MaxGuesses = 3 // answers to secret and text prompts
+	MaxAnswers = 8 // answers of any kind
+)
 
 // An Authority decides logons: the server when it can be reached, the vault
 // when it cannot.
@@ -86,6 +90,7 @@ type runner struct {
 	ctx     context.Context
 	screen  Screen
 	logon   latchkey.Logon
+	guesses int
 	answers int
 	// carried is the answer that the last authority may or may not have taken,
 	// with the kind that it was asked for.
@@ -133,12 +138,21 @@ func (r *runner) next(p latchkey.Prompt) (latchkey.Answer, error) {
 			return latchkey.Answer{Prompt: p.ID, Value: c.Value, State: p.State}, nil
 		}
 	}
-	if r.answers++; r.answers > MaxAnswers {
+	if r.counted(p) {
 		return latchkey.Answer{}, ErrCancelled
 	}
 	ans, err := r.screen.Ask(r.ctx, p)
 	ans.Prompt, ans.State = p.ID, p.State
 	return ans, err
+}
+
+// counted counts an answer to p and reports whether it is one too many.
+func (r *runner) counted(p latchkey.Prompt) bool {
+	r.answers++
+	if p.Kind == latchkey.AskSecret || p.Kind == latchkey.AskText {
+		r.guesses++
+	}
+	return r.guesses > MaxGuesses || r.answers > MaxAnswers
 }
 
 func offers(p latchkey.Prompt, id string) bool {

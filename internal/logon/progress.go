@@ -46,8 +46,7 @@ func (q Question) Finished(p Progress) bool { return len(p.Done) >= max(1, q.Req
 
 // Next returns the prompt for what is still to be proven, and the progress
 // that belongs to it: a choice where there are two or more kinds to choose
-// from, else the question itself. A choice costs an answer, and there are only
-// MaxAnswers: where every open kind is needed, or one is proven already, the
+// from, else the question itself. Where every open kind is needed, or one is proven already, the
 // preferred kind is asked at once (a word still switches).
 func (q Question) Next(p Progress) (latchkey.Prompt, Progress) {
 	p.Turn++

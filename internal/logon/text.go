@@ -1,21 +1,20 @@
 package logon
 
 import (
-	"fmt"
 	"time"
 
 	"latchkey"
 )
 
 // Sentence is what a person reads for a reason: what happened and what to do
-// next. It is the one place where reasons become words. The code stands at the
-// end, so that a help desk can be told it.
+// next. It is the one place where reasons become words. The front-end puts the
+// reason's code behind it, so that a help desk can be told it.
 func Sentence(v latchkey.Verdict, now time.Time) string {
 	text := sentence(v, now)
 	if text == "" {
 		text = "Something went wrong on this machine. Ask the help desk and tell them the code."
 	}
-	return fmt.Sprintf("%s (%s)", text, v.Reason)
+	return text
 }
 
 var sentences = map[latchkey.Reason]string{
