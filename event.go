@@ -13,6 +13,7 @@ const (
 	UserEnabled          EventKind = "user.enabled"
 	UserDeleted          EventKind = "user.deleted"
 	UserUnlocked         EventKind = "user.unlocked"
+	UserChanged          EventKind = "user.changed" // groups
 	AuthenticatorAdded   EventKind = "authenticator.added"
 	AuthenticatorRemoved EventKind = "authenticator.removed"
 	EnrollmentAdded      EventKind = "enrollment.added"

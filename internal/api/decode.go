@@ -1,0 +1,41 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/seal"
+)
+
+// Decode reads a JSON body strictly (see seal.DecodeStrict). Its errors carry
+// the code Invalid and may be shown: they name keys, never repeat values.
+func Decode(data []byte, v any) error {
+	err := seal.DecodeStrict(data, v)
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*latchkey.Error](err); ok {
+		return e // a type that decodes itself has said it in its own words
+	}
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return latchkey.Errorf(latchkey.Invalid, "%s has the wrong type", orDocument(e.Field))
+	}
+	if _, ok := errors.AsType[*time.ParseError](err); ok {
+		return latchkey.Errorf(latchkey.Invalid, "a time is not written as in RFC 3339")
+	}
+	text := strings.TrimPrefix(err.Error(), seal.ErrNotStrict.Error()+": ")
+	if strings.Contains(text, "json: ") || strings.Contains(text, "Time.Unmarshal") { // encoding/json's own words may quote the value
+		text = "the document cannot be read"
+	}
+	return latchkey.Errorf(latchkey.Invalid, "%s", text)
+}
+
+func orDocument(field string) string {
+	if field == "" {
+		return "the document"
+	}
+	return field
+}

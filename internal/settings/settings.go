@@ -1,0 +1,146 @@
+// Package settings keeps the policies: it reads documents, merges them by
+// name, lists, deletes and explains them.
+//
+// It refuses documents that could be read in two ways and policies that could
+// not be meant; it decides no logon itself, but asks package policy as logons
+// do.
+package settings
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/policy"
+)
+
+// Store is the part of the database that settings needs.
+type Store interface {
+	// Policies returns every stored policy, in any order.
+	Policies(ctx context.Context) ([]latchkey.Policy, error)
+	// EditPolicies calls edit with every stored policy and stores those that
+	// it returns, all of them or none. One event of the kind PolicySet is
+	// written for each, like e but naming the policy.
+	EditPolicies(ctx context.Context, e latchkey.Event, edit func(stored []latchkey.Policy) ([]latchkey.Policy, error)) error
+	// DeletePolicy returns NotFound where no policy has the name.
+	DeletePolicy(ctx context.Context, name string, e latchkey.Event) error
+	Subject
+}
+
+// Settings are the policies of a deployment.
+type Settings struct {
+	store Store
+	now   func() time.Time
+}
+
+// New returns the settings kept in store.
+func New(store Store, now func() time.Time) *Settings { return &Settings{store, now} }
+
+// errNoPolicy: the API repeats no input, so the caller adds the name.
+var errNoPolicy = latchkey.Errorf(latchkey.NotFound, "no such policy").WithHint("latchkey policy list shows the names")
+
+// Set merges one document or a list of documents into the stored policies, by
+// name: fields that a document lacks keep their value, in a new policy that of
+// the built-in one. All are stored or none. It returns the policies as they
+// are now.
+func (s *Settings) Set(ctx context.Context, actor string, document []byte) ([]latchkey.Policy, error) {
+	changes, err := parse(document)
+	if err != nil {
+		return nil, err
+	}
+	var set []latchkey.Policy
+	event := latchkey.Event{Time: s.now(), Kind: latchkey.PolicySet, Actor: actor}
+	err = s.store.EditPolicies(ctx, event, func(stored []latchkey.Policy) ([]latchkey.Policy, error) {
+		set, err = apply(stored, changes)
+		return set, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
+func apply(stored []latchkey.Policy, changes []change) ([]latchkey.Policy, error) {
+	out := make([]latchkey.Policy, 0, len(changes))
+	for _, c := range changes {
+		base := latchkey.BuiltinPolicy()
+		base.Name = c.name
+		if i := indexOf(stored, c.name); i >= 0 {
+			base = stored[i]
+		}
+		p, err := merge(base, c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func indexOf(all []latchkey.Policy, name string) int {
+	return slices.IndexFunc(all, func(p latchkey.Policy) bool { return latchkey.FoldName(p.Name) == latchkey.FoldName(name) })
+}
+
+// List returns every policy in the order in which they are tried.
+func (s *Settings) List(ctx context.Context) ([]latchkey.Policy, error) {
+	all, err := s.store.Policies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]latchkey.Policy, 0, len(all))
+	for _, p := range all {
+		out = append(out, tidy(p))
+	}
+	policy.Sort(out)
+	return out, nil
+}
+
+// Show returns one policy.
+func (s *Settings) Show(ctx context.Context, name string) (latchkey.Policy, error) {
+	all, err := s.List(ctx)
+	if err != nil {
+		return latchkey.Policy{}, err
+	}
+	if i := indexOf(all, name); i >= 0 {
+		return all[i], nil
+	}
+	return latchkey.Policy{}, errNoPolicy
+}
+
+// Delete removes a policy. The policy "default" stays: without it users whom
+// nothing else covers would not be asked at all.
+func (s *Settings) Delete(ctx context.Context, actor, name string) error {
+	if latchkey.FoldName(name) == latchkey.FoldName(latchkey.DefaultPolicy) {
+		return latchkey.Errorf(latchkey.Conflict, "the policy default cannot be deleted").
+			WithHint("change it with latchkey policy set")
+	}
+	p, err := s.Show(ctx, name)
+	if err != nil {
+		return err
+	}
+	return s.store.DeletePolicy(ctx, p.Name, latchkey.Event{
+		Time: s.now(), Kind: latchkey.PolicyDeleted, Actor: actor, Detail: map[string]string{"policy": p.Name},
+	})
+}
+
+// Check parses and validates documents against the built-in policy without
+// storing anything, and returns what it would remark on.
+func Check(document []byte) ([]string, error) {
+	changes, err := parse(document)
+	if err != nil {
+		return nil, err
+	}
+	set, err := apply(nil, changes)
+	if err != nil {
+		return nil, err
+	}
+	notes := []string{}
+	for _, p := range set {
+		for _, n := range policy.Lint(p) {
+			notes = append(notes, strings.Join([]string{p.Name, n}, ": "))
+		}
+	}
+	return notes, nil
+}
