@@ -423,9 +423,11 @@ static int finish(struct logon *l, const struct lklp_frame *f)
 	lklp_get(f, LKLP_TEXT, &text);
 	lklp_get(f, LKLP_REASON, &reason);
 	lklp_get(f, LKLP_EVENT_ID, &event);
-	if (outcome == LKLP_ALLOW || outcome == LKLP_NOT_REQUIRED)
-		r = let_in(l, event);
-	else if (outcome == LKLP_LOCKED)
+	if (outcome == LKLP_ALLOW || outcome == LKLP_NOT_REQUIRED) {
+		if (let_in(l, event) != PAM_SUCCESS)
+			return PAM_AUTH_ERR;
+		r = PAM_SUCCESS;
+	} else if (outcome == LKLP_LOCKED)
 		r = PAM_MAXTRIES;
 	else if (outcome == LKLP_UNAVAILABLE)
 		r = PAM_AUTHINFO_UNAVAIL;
