@@ -241,3 +241,13 @@ func TestUnknownKindNeverMatches(t *testing.T) {
 		t.Errorf("zero credential: %v", err)
 	}
 }
+
+func TestOneThrottledCredentialThrottlesItsKind(t *testing.T) {
+	t.Parallel()
+	a, b := hotp(t), hotp(t)
+	b.ID = "aut_2"
+	held := []verify.Held{{Credential: a}, {Credential: b, State: latchkey.CredentialState{Fails: 5, RetryAt: t0.Add(time.Second)}}}
+	if _, i, err := verify.CheckKind(held, latchkey.HOTP, typed("755224"), t0); !errors.Is(err, verify.ErrThrottled) || i != -1 {
+		t.Errorf("a right code for the other one: %d, %v", i, err)
+	}
+}
