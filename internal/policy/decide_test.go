@@ -105,7 +105,9 @@ var states = []struct {
 func off(f *policy.Facts) {
 	f.Policy.Scenarios = map[latchkey.Scenario]latchkey.ScenarioRules{latchkey.Console: {Ask: false}}
 }
-func unknown(f *policy.Facts) { f.User.Known, f.Policy, f.Usable, f.Local.Enrolled = false, nil, nil, false }
+func unknown(f *policy.Facts) {
+	f.User.Known, f.Policy, f.Usable, f.Local.Enrolled = false, nil, nil, false
+}
 func nothing(f *policy.Facts) { f.Usable, f.Local.Enrolled = nil, false }
 func skip(f *policy.Facts)    { f.Policy.Unreachable = latchkey.Skip }
 func trust(f *policy.Facts)   { h := 8; f.Policy.TrustHours = &h }
