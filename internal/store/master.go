@@ -1,0 +1,105 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"latchkey"
+	"latchkey/internal/seal"
+	"latchkey/internal/secret"
+)
+
+// makeFile makes an empty database file that only its owner may read; SQLite
+// gives its side files the same mode. fresh: there is no database in it yet.
+func makeFile(path string) (fresh bool, err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return false, fmt.Errorf("opening the database: %w", err)
+	}
+	info, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
+		return false, fmt.Errorf("opening the database: %w", err)
+	}
+	return info.Size() == 0, nil
+}
+
+// masterKey reads the master key. Where neither key nor database exist it makes
+// one: a new key beside an old database would only hide that the old is lost.
+func masterKey(path string, rand io.Reader, fresh bool) (*seal.Wrapper, error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		if !fresh {
+			return nil, latchkey.Errorf(latchkey.NotFound, "the master key %s is missing, and the database cannot be read without it", path).
+				WithHint("restore the file from your backup of the keys")
+		}
+		if err := makeKey(path, rand); err != nil {
+			return nil, fmt.Errorf("making the master key: %w", err)
+		}
+	}
+	key, err := readKey(path)
+	if err != nil {
+		return nil, err
+	}
+	defer key.Wipe()
+	return seal.NewWrapper(key)
+}
+
+// makeKey writes a new key under another name and links it into place once it
+// is durable: two processes that start together agree on one key, and a power
+// cut leaves a whole key or none.
+func makeKey(path string, rand io.Reader) error {
+	key := make(secret.Bytes, seal.MasterKeySize)
+	defer key.Wipe()
+	if _, err := io.ReadFull(rand, key); err != nil {
+		return fmt.Errorf("reading randomness: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".master-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(key)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Link(f.Name(), path)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return errors.Join(err, os.Remove(f.Name()), syncDir(filepath.Dir(path)))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readKey refuses a key that others can read: it has to be changed, not used.
+func readKey(path string) (secret.Bytes, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the master key: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("looking at the master key: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, latchkey.Errorf(latchkey.Invalid, "the master key %s is open to other users (mode %04o)", path, info.Mode().Perm()).
+			WithHint("chmod 0600 %s, and think about who may have read it", path)
+	}
+	key, err := io.ReadAll(io.LimitReader(f, seal.MasterKeySize+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the master key: %w", err)
+	}
+	if len(key) != seal.MasterKeySize {
+		return nil, latchkey.Errorf(latchkey.Invalid, "the master key %s does not have %d bytes", path, seal.MasterKeySize)
+	}
+	return key, nil
+}

@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"latchkey"
+)
+
+//go:embed schema/sqlite/*.sql
+var schema embed.FS
+
+// A migration is one numbered file of the schema. A file that was released
+// never changes: databases remember its checksum.
+type migration struct {
+	number   int
+	name     string
+	script   string
+	checksum string
+}
+
+func migrations(dir fs.FS) ([]migration, error) {
+	names, err := fs.Glob(dir, "schema/sqlite/*.sql") // sorted
+	if err != nil {
+		return nil, err
+	}
+	var out []migration
+	for i, name := range names {
+		script, err := fs.ReadFile(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		base := path.Base(name)
+		n, err := strconv.Atoi(strings.TrimSuffix(base, ".sql"))
+		if err != nil || n != i+1 {
+			return nil, fmt.Errorf("schema file %s is not number %d", base, i+1)
+		}
+		sum := sha256.Sum256(script)
+		out = append(out, migration{n, base, string(script), hex.EncodeToString(sum[:])})
+	}
+	return out, nil
+}
+
+// migrate brings the tables up to date in one transaction: a database is of
+// one version or the next, never in between.
+func migrate(ctx context.Context, conn *sql.Conn, now time.Time) error {
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := migrateIn(ctx, conn, schema, now)
+	if err != nil {
+		_, undo := conn.ExecContext(ctx, "ROLLBACK")
+		return errors.Join(err, undo)
+	}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+func migrateIn(ctx context.Context, conn *sql.Conn, dir fs.FS, now time.Time) error {
+	all, err := migrations(dir)
+	if err != nil {
+		return err
+	}
+	done, err := applied(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if len(done) > len(all) {
+		return latchkey.Errorf(latchkey.Conflict, "the database is newer than this program (schema %d, known up to %d)", len(done), len(all)).
+			WithHint("install the version of Latchkey that wrote it, or a later one")
+	}
+	for i, m := range all {
+		if i < len(done) {
+			if done[i] != m.checksum {
+				return latchkey.Errorf(latchkey.Conflict, "the database was made by another build: schema %s differs", m.name)
+			}
+			continue
+		}
+		if err := m.apply(ctx, conn, now); err != nil {
+			return fmt.Errorf("schema %s: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+// applied returns the checksums of the migrations that the database has.
+func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
+	var tables, ours int
+	const look = "SELECT count(*), coalesce(sum(CASE WHEN name = 'migrations' THEN 1 ELSE 0 END), 0) FROM sqlite_master WHERE type = 'table'"
+	if err := conn.QueryRowContext(ctx, look).Scan(&tables, &ours); err != nil {
+		return nil, err
+	}
+	if ours == 0 {
+		if tables > 0 {
+			return nil, latchkey.Errorf(latchkey.Conflict, "the database belongs to another program")
+		}
+		_, err := conn.ExecContext(ctx, "CREATE TABLE migrations (number BIGINT PRIMARY KEY, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)")
+		return nil, err
+	}
+	var sums []string
+	rows, err := conn.QueryContext(ctx, "SELECT checksum FROM migrations ORDER BY number")
+	err = each(rows, err, func(r *sql.Rows) error {
+		var s string
+		err := r.Scan(&s)
+		sums = append(sums, s)
+		return err
+	})
+	return sums, err
+}
+
+func (m migration) apply(ctx context.Context, conn *sql.Conn, now time.Time) error {
+	if _, err := conn.ExecContext(ctx, m.script); err != nil {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "INSERT INTO migrations (number, checksum, applied_at) VALUES ($1, $2, $3)",
+		m.number, m.checksum, now.UnixMilli())
+	return err
+}
+
+// explain says what an administrator can do about an error of Open.
+func explain(path string, err error) error {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return latchkey.Errorf(latchkey.Conflict, "%s is damaged or no database of Latchkey", path).
+			WithHint("move the file away, or restore it from a backup")
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
+		return latchkey.Errorf(latchkey.Forbidden, "%s cannot be written", path).
+			WithHint("is the program run by the owner of the file?")
+	}
+	return fmt.Errorf("opening %s: %w", path, explainBusy(err))
+}
+
+// explainBusy names the two troubles that a running database can have.
+func explainBusy(err error) error {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return latchkey.Errorf(latchkey.Busy, "the database is locked by another process").
+			WithHint("wait, or find who holds it open: a backup, a second server?")
+	case sqlite3.SQLITE_FULL:
+		return latchkey.Errorf(latchkey.Busy, "the disk of the database is full").WithHint("make room on the disk")
+	}
+	return err
+}
+
+// sqliteCode is the primary result code of an error, or -1.
+func sqliteCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code() & 0xff
+	}
+	return -1
+}
+
+// unique reports whether err says that such a row exists already.
+func unique(err error) bool { return sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT }

@@ -1,0 +1,190 @@
+// Package store keeps everything that the server knows: users, machines,
+// authenticators, policies and the audit trail, in one database.
+//
+// It refuses to decide. It also refuses silent changes: every method that
+// changes something takes the event that tells of it and writes both in one
+// transaction. Secrets are stored wrapped under the master key, which is not in
+// the database.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the embedded database
+
+	"latchkey"
+	"latchkey/internal/seal"
+)
+
+// Names of the files in the data directory.
+const (
+	DatabaseFile  = "latchkey.db"
+	MasterKeyFile = "master.key"
+)
+
+// readers is how many statements may read at the same time.
+const readers = 4
+
+// Config says where a database is and what it runs on.
+type Config struct {
+	Dir     string           // the data directory; created if absent, mode 0700
+	KeyFile string           // the master key; Dir/master.key where empty
+	Now     func() time.Time // for what is stored
+	Rand    io.Reader        // nil: the system's
+}
+
+// A DB is an open database. It is safe for concurrent use.
+type DB struct {
+	now   func() time.Time
+	rand  io.Reader
+	dir   string
+	wrap  *seal.Wrapper
+	write *writer
+	reads *sql.DB
+	ready sync.Map // query text to *sql.Stmt on reads
+
+	policies policyCache
+	identity Keys
+}
+
+// Open opens the database in a directory and brings its tables up to date. The
+// first time it makes the directory, the master key, the server's keys and the
+// policy "default". Errors are written for the administrator at the console.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if err := makeDir(c.Dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(c.Dir, DatabaseFile)
+	fresh, err := makeFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if c.KeyFile == "" {
+		c.KeyFile = filepath.Join(c.Dir, MasterKeyFile)
+	}
+	wrap, err := masterKey(c.KeyFile, c.Rand, fresh)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{now: c.Now, rand: c.Rand, dir: c.Dir, wrap: wrap}
+	if err := db.open(ctx, path); err != nil {
+		return nil, errors.Join(explain(path, err), db.Close())
+	}
+	return db, nil
+}
+
+func (db *DB) open(ctx context.Context, path string) error {
+	w, err := newWriter(ctx, dsn(path))
+	if err != nil {
+		return err
+	}
+	db.write = w
+	if err := migrate(ctx, w.conn, db.now()); err != nil {
+		return err
+	}
+	if db.reads, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	db.reads.SetMaxOpenConns(readers)
+	db.reads.SetMaxIdleConns(readers)
+	w.start()
+	return db.prepare(ctx)
+}
+
+// prepare makes what a new deployment begins with and loads the server's keys.
+func (db *DB) prepare(ctx context.Context) error {
+	if err := db.makeKeys(ctx); err != nil {
+		return err
+	}
+	return db.makeDefaultPolicy(ctx)
+}
+
+// dsn carries the pragmas: every connection of the pool has them.
+func dsn(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
+	return u.String() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"&_pragma=foreign_keys(ON)&_pragma=cache_size(-16000)&_txlock=immediate"
+}
+
+// Close waits for the transactions that are under way and closes the database.
+func (db *DB) Close() error {
+	var errs []error
+	if db.write != nil {
+		errs = append(errs, db.write.close())
+	}
+	db.ready.Range(func(_, s any) bool {
+		errs = append(errs, s.(*sql.Stmt).Close())
+		return true
+	})
+	if db.reads != nil {
+		errs = append(errs, db.reads.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Dir is the data directory.
+func (db *DB) Dir() string { return db.dir }
+
+// newID returns a random id with a prefix: 16 bytes in hex.
+func (db *DB) newID(prefix string) (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(db.rand, b[:]); err != nil {
+		return "", fmt.Errorf("naming a row: %w", err)
+	}
+	return fmt.Sprintf("%s_%x", prefix, b), nil
+}
+
+// millis is how a time is stored; nil for the zero time.
+func millis(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+// timeOf reads a stored time; the zero time where there is none.
+func timeOf(ms sql.NullInt64) time.Time {
+	if !ms.Valid {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms.Int64).UTC()
+}
+
+// found turns the absence of a row into an error with a code.
+func found(err error, what string, args ...any) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return latchkey.Errorf(latchkey.NotFound, what, args...)
+	}
+	return err
+}
+
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("looking at the data directory: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return latchkey.Errorf(latchkey.Invalid, "the data directory %s is open to other users (mode %04o)", dir, info.Mode().Perm()).
+			WithHint("chmod 0700 %s", dir)
+	}
+	return nil
+}
