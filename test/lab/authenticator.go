@@ -50,7 +50,7 @@ func or(s, otherwise string) string {
 // Code returns the code that a TOTP app shows at a time.
 func (a *Authenticator) Code(at time.Time) string {
 	a.tb.Helper()
-	return a.oathtool("--totp="+a.algorithm, fmt.Sprintf("--time-step-size=%ds", int(a.Period.Seconds())), fmt.Sprintf("--now=@%d", at.Unix()))
+	return a.oathtool("--totp="+a.algorithm, a.step(), fmt.Sprintf("--now=@%d", at.Unix()))
 }
 
 // Press presses the button of an HOTP token and returns the code it shows.
@@ -61,9 +61,19 @@ func (a *Authenticator) Press() string {
 	return code
 }
 
+func (a *Authenticator) step() string {
+	return fmt.Sprintf("--time-step-size=%ds", int(a.Period.Seconds()))
+}
+
+// command reads the secret from its input: arguments are for all to see.
+func (a *Authenticator) command(args ...string) []string {
+	return append(append([]string{"oathtool"}, args...), "--base32", "--digits="+a.digits, "-")
+}
+
 func (a *Authenticator) oathtool(args ...string) string {
 	a.tb.Helper()
-	cmd := exec.Command("oathtool", append(args, "--base32", "--digits="+a.digits, "-")...)
+	words := a.command(args...)
+	cmd := exec.Command(words[0], words[1:]...)
 	cmd.Stdin = strings.NewReader(a.secret + "\n")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

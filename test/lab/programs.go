@@ -53,3 +53,9 @@ func programs(tb TB) Programs {
 	}
 	return p
 }
+
+// Programs returns the programs under test.
+func (l *Lab) Programs() Programs {
+	l.tb.Helper()
+	return programs(l.tb)
+}

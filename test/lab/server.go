@@ -80,8 +80,13 @@ func (c *Clock) env() []string {
 func (s *Server) Try(args ...string) Result {
 	s.lab.tb.Helper()
 	cmd := s.command(args...)
-	cmd.Env = append(cmd.Env, fmt.Sprintf("LATCHKEY_SERVER=https://%s:%d", ServerName, adminPort), "LATCHKEY_TOKEN="+s.token, "LATCHKEY_CA="+s.ca)
+	cmd.Env = append(cmd.Env, s.environ()...)
 	return s.cell.finish(cmd, "")
+}
+
+// environ makes a shell the first administrator's.
+func (s *Server) environ() []string {
+	return []string{fmt.Sprintf("LATCHKEY_SERVER=https://%s:%d", ServerName, adminPort), "LATCHKEY_TOKEN=" + s.token, "LATCHKEY_CA=" + s.ca}
 }
 
 // Do runs an admin verb that has to succeed and returns what it printed.

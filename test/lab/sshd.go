@@ -63,6 +63,10 @@ func (m *Machine) Authorize(user string) {
 // SSH signs in with the real client from a terminal and runs a command there.
 func (m *Machine) SSH(user string, command ...string) *Terminal {
 	m.lab.tb.Helper()
+	return m.OnTerminal(append(m.ssh(user), command...)...)
+}
+
+func (m *Machine) ssh(user string) []string {
 	args := []string{
 		"ssh", "-F", "/dev/null", "-p", fmt.Sprint(sshPort), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
 		"-o", "LogLevel=ERROR", "-o", "NumberOfPasswordPrompts=1", "-o", "IdentitiesOnly=yes",
@@ -70,7 +74,7 @@ func (m *Machine) SSH(user string, command ...string) *Terminal {
 	if key := filepath.Join(m.dir, "ssh", user); exists(key) {
 		args = append(args, "-i", key)
 	}
-	return m.OnTerminal(append(append(args, user+"@127.0.0.1"), command...)...)
+	return append(args, user+"@127.0.0.1")
 }
 
 func exists(path string) bool {
