@@ -4,6 +4,7 @@ package pam
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +27,11 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for the module's own limits and for other processes, not for a processor.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if buildDir != "" {
 		os.RemoveAll(buildDir)

@@ -13,7 +13,7 @@ const (
 	authErr         = "7"
 	authinfoUnavail = "9"
 	maxtries        = "11"
-	credUnavail     = "14"
+	credUnavail     = "15"
 )
 
 const noAgent = "ERROR|The login service of this machine does not answer. Ask your administrator. (internal)"
