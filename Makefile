@@ -69,8 +69,8 @@ demo: ## the whole story in two minutes, on real components
 up: ## a server and an enrolled machine to explore, until Ctrl-C
 	@scripts/up
 
-bench: ## what a login costs
-	$(GO) test -run '^$$' -bench . -benchmem $$(scripts/go-packages all)
+bench: ## what a login costs, beside other modules, the disk and the database
+	scripts/bench
 
 soak: ## break the code line by line and see the tests notice
 	scripts/soak
