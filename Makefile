@@ -2,6 +2,9 @@
 
 .PHONY: help all build build-testclock native go-build test test-go test-native race check cross demo up bench soak deps clean
 
+SHELL    := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+
 GO       ?= go
 TOOL     := $(GO) tool -modfile=tools/go.mod
 GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath
@@ -42,13 +45,13 @@ test-native:
 # The race detector makes the embedded database ten times slower, so packages
 # that reach it run without here and with it in `make race`.
 test-go:
-	scripts/go-packages quick | xargs $(GO) test -race
-	scripts/go-packages database | xargs $(GO) test
+	scripts/go-packages quick | xargs -r $(GO) test -race
+	scripts/go-packages database | xargs -r $(GO) test
 	LATCHKEY_BIN=$(BIN) $(GO) test $(AS_ROOT) ./test/...
 
 race: build build-testclock ## all Go tests with the race detector (slow)
-	scripts/go-packages quick | xargs $(GO) test -race
-	scripts/go-packages database | xargs $(GO) test -race -timeout 30m
+	scripts/go-packages quick | xargs -r $(GO) test -race
+	scripts/go-packages database | xargs -r $(GO) test -race -timeout 30m
 
 check: ## formatting, vet, staticcheck, code that nobody calls, the other systems, docs
 	scripts/check-format
