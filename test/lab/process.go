@@ -78,9 +78,6 @@ func (p *Process) over() bool {
 	}
 }
 
-// Pid is the process's number, the same inside and outside its cell.
-func (p *Process) Pid() int { return p.cmd.Process.Pid }
-
 // Log returns all that the process has printed.
 func (p *Process) Log() string {
 	data, err := os.ReadFile(p.log)
