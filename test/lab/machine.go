@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +20,7 @@ const (
 
 const (
 	firstUID   = 61001
-	agentUser  = "latchkey"
+	agentUser  = "latchkey-agent"
 	agentUID   = 61000
 	loginAgent = "/run/latchkey/login.sock" // where the PAM module looks by default
 	adminAgent = "/run/latchkey/admin.sock"
@@ -71,7 +72,12 @@ func (m *Machine) accounts() map[string]string {
 	}{{&passwd, "/etc/passwd"}, {&shadows, "/etc/shadow"}, {&group, "/etc/group"}} {
 		data, err := os.ReadFile(f.path)
 		must(tb, err)
-		f.into.Write(data)
+		for line := range strings.Lines(string(data)) {
+			// Whoever is called ana here is not the ana of the test.
+			if name, _, _ := strings.Cut(line, ":"); name != agentUser && !slices.Contains(m.users, name) {
+				f.into.WriteString(line)
+			}
+		}
 	}
 	add := func(name string, uid int, hash, home, shell string) {
 		fmt.Fprintf(&passwd, "%s:x:%d:%d::%s:%s\n", name, uid, uid, home, shell)
