@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define LKLP_HEADER 4u      /* bytes of the length field */
 #define LKLP_MAX_FRAME 65536u /* type byte and TLVs */
 #define LKLP_MAX_VALUE 512u /* bytes of an ANSWER */
@@ -89,5 +93,9 @@ int lklp_close(struct lklp_out *o);
  * line is printable ASCII only. */
 enum lklp_surface { LKLP_LOG, LKLP_SCREEN };
 void lklp_append(char *dst, size_t cap, const void *src, size_t n, enum lklp_surface on);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -52,8 +52,7 @@ struct logon {
 	enum lklp_op op;
 	int silent, live; /* live: an info message is seen at once */
 	int broken;       /* the agent is absent, dead or talks garbage */
-	const char *service, *tty, *rhost;
-	char user[513]; /* a copy: another module may free the item */
+	char user[513]; /* a copy: a conversation may change the item; all others are read when they are used */
 	struct identity who;
 	struct code *code; /* typed in one field with the password */
 	unsigned guesses, answers;
@@ -62,6 +61,18 @@ struct logon {
 	struct lklp_conn conn;
 };
 
+static const char *item(const pam_handle_t *pamh, int type)
+{
+	const void *v = NULL;
+
+	return pam_get_item(pamh, type, &v) == PAM_SUCCESS && v != NULL ? v : "";
+}
+
+static int service_is(const struct logon *l, const char *name)
+{
+	return strcmp(item(l->pamh, PAM_SERVICE), name) == 0;
+}
+
 static void show(char *dst, size_t cap, const char *text)
 {
 	lklp_append(dst, cap, text, strlen(text), LKLP_SCREEN);
@@ -69,6 +80,7 @@ static void show(char *dst, size_t cap, const char *text)
 
 __attribute__((format(printf, 3, 4))) static void note(const struct logon *l, int priority, const char *fmt, ...)
 {
+	const char *s = item(l->pamh, PAM_SERVICE), *t = item(l->pamh, PAM_TTY), *r = item(l->pamh, PAM_RHOST);
 	char line[512], user[256] = "", service[64] = "", rhost[128] = "", tty[64] = "";
 	va_list ap;
 
@@ -78,9 +90,9 @@ __attribute__((format(printf, 3, 4))) static void note(const struct logon *l, in
 	vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
 	lklp_append(user, sizeof user, l->user, strlen(l->user), LKLP_LOG);
-	lklp_append(service, sizeof service, l->service, strlen(l->service), LKLP_LOG);
-	lklp_append(rhost, sizeof rhost, l->rhost, strlen(l->rhost), LKLP_LOG);
-	lklp_append(tty, sizeof tty, l->tty, strlen(l->tty), LKLP_LOG);
+	lklp_append(service, sizeof service, s, strlen(s), LKLP_LOG);
+	lklp_append(rhost, sizeof rhost, r, strlen(r), LKLP_LOG);
+	lklp_append(tty, sizeof tty, t, strlen(t), LKLP_LOG);
 	pam_syslog(l->pamh, priority, "%s (user=%s service=%s tty=%s rhost=%s)", line, user, service, tty, rhost);
 }
 
@@ -137,13 +149,6 @@ static int read_arguments(struct logon *l, int argc, const char **argv)
 	return 0;
 }
 
-static const char *item(pam_handle_t *pamh, int type)
-{
-	const void *v = NULL;
-
-	return pam_get_item(pamh, type, &v) == PAM_SUCCESS && v != NULL ? v : "";
-}
-
 /* identify asks NSS. A name that has no uid is a fact; a lookup that failed is an error. */
 static int identify(const char *name, struct identity *who)
 {
@@ -182,7 +187,7 @@ static int first_factor_done(struct logon *l)
 {
 	const char *ssh = pam_getenv(l->pamh, "SSH_AUTH_INFO_0");
 
-	return *item(l->pamh, PAM_AUTHTOK) != '\0' || (strcmp(l->service, "sshd") == 0 && ssh != NULL && *ssh != '\0');
+	return *item(l->pamh, PAM_AUTHTOK) != '\0' || (service_is(l, "sshd") && ssh != NULL && *ssh != '\0');
 }
 
 static void put_begin(struct logon *l, struct lklp_out *o)
@@ -193,15 +198,15 @@ static void put_begin(struct logon *l, struct lklp_out *o)
 	uint32_t flags = (l->silent ? LKLP_FLAG_SILENT : 0) | (l->code != NULL ? LKLP_FLAG_ONE_FIELD : 0);
 
 	lklp_put_u8(o, LKLP_OP, (uint8_t)l->op);
-	lklp_put_text(o, LKLP_SERVICE, l->service);
+	lklp_put_text(o, LKLP_SERVICE, item(l->pamh, PAM_SERVICE));
 	lklp_put_text(o, LKLP_USER, l->user);
 	if (l->who.known)
 		lklp_put_u32(o, LKLP_UID, l->who.uid);
 	lklp_put_text(o, LKLP_RUSER, ruser);
 	if (*ruser != '\0' && identify(ruser, &caller) == 0 && caller.known)
 		lklp_put_u32(o, LKLP_RUID, caller.uid);
-	lklp_put_text(o, LKLP_RHOST, l->rhost);
-	lklp_put_text(o, LKLP_TTY, l->tty);
+	lklp_put_text(o, LKLP_RHOST, item(l->pamh, PAM_RHOST));
+	lklp_put_text(o, LKLP_TTY, item(l->pamh, PAM_TTY));
 	if (flags != 0)
 		lklp_put_u32(o, LKLP_FLAGS, flags);
 	if (l->op == LKLP_OP_AUTHENTICATE && first_factor_done(l))
@@ -347,7 +352,7 @@ static int ask(struct logon *l, const struct lklp_frame *f)
 		                                                  : cancel(l, "a program with one field was asked twice");
 	compose(l, f, kind);
 	/* Its greeters show info messages, but not the text of a prompt. */
-	if (l->live && strncmp(l->service, "lightdm", 7) == 0)
+	if (l->live && strncmp(item(l->pamh, PAM_SERVICE), "lightdm", 7) == 0)
 		pam_info(l->pamh, "%s", l->screen);
 	return ask_user(l, id, kind);
 }
@@ -373,8 +378,7 @@ static void tell(struct logon *l, int style, struct lklp_value text, struct lklp
 
 static void forget(pam_handle_t *pamh, void *data, int status)
 {
-	(void)pamh;
-	(void)status;
+	(void)pamh, (void)status;
 	if (data != NULL)
 		explicit_bzero(data, sizeof (struct code));
 	free(data);
@@ -382,8 +386,7 @@ static void forget(pam_handle_t *pamh, void *data, int status)
 
 static void drop(pam_handle_t *pamh, void *data, int status)
 {
-	(void)pamh;
-	(void)status;
+	(void)pamh, (void)status;
 	free(data);
 }
 
@@ -459,11 +462,15 @@ static int converse(struct logon *l)
 
 static int on_console(const struct logon *l)
 {
-	const char *tty = strncmp(l->tty, "/dev/", 5) == 0 ? l->tty + 5 : l->tty;
+	const char *tty = item(l->pamh, PAM_TTY);
 	int n;
 
-	if (strcmp(l->service, "login") != 0 || *l->rhost != '\0' || strncmp(tty, "tty", 3) != 0)
-		return strcmp(l->service, "login") == 0 && *l->rhost == '\0' && strcmp(tty, "console") == 0;
+	if (!service_is(l, "login") || *item(l->pamh, PAM_RHOST) != '\0')
+		return 0;
+	if (strncmp(tty, "/dev/", 5) == 0)
+		tty += 5;
+	if (strncmp(tty, "tty", 3) != 0)
+		return strcmp(tty, "console") == 0;
 	return whole_number(tty + 3 + (tty[3] == 'S'), 0, 9999, &n) == 0;
 }
 
@@ -547,7 +554,7 @@ static int start(struct logon *l, const char *user, int argc, const char **argv)
 	if (user == NULL || *user == '\0' || strlen(user) >= sizeof l->user || read_arguments(l, argc, argv) != 0)
 		return PAM_AUTH_ERR;
 	strcpy(l->user, user);
-	l->live = !l->silent && strcmp(l->service, "sshd") != 0;
+	l->live = !l->silent && !service_is(l, "sshd");
 	if (l->op == LKLP_OP_AUTHENTICATE && l->args.split != 0)
 		return split_code(l);
 	if (l->op == LKLP_OP_AUTHENTICATE && pam_get_data(l->pamh, SPLIT_DATA, &code) == PAM_SUCCESS && code != NULL)
@@ -561,9 +568,6 @@ static int run(pam_handle_t *pamh, enum lklp_op op, int flags, int argc, const c
 	const char *user = NULL;
 	int r = PAM_AUTH_ERR;
 
-	l.service = item(pamh, PAM_SERVICE);
-	l.tty = item(pamh, PAM_TTY);
-	l.rhost = item(pamh, PAM_RHOST);
 	if (op == LKLP_OP_AUTHENTICATE)
 		pam_set_data(pamh, VERDICT_DATA, NULL, NULL);
 	if (pam_get_user(pamh, &user, NULL) == PAM_SUCCESS)
@@ -588,9 +592,6 @@ int pam_sm_acct_mgmt(pam_handle_t *pamh, int flags, int argc, const char **argv)
  * path that pam_authenticate took. */
 int pam_sm_setcred(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
-	(void)pamh;
-	(void)flags;
-	(void)argc;
-	(void)argv;
+	(void)pamh, (void)flags, (void)argc, (void)argv;
 	return PAM_SUCCESS;
 }

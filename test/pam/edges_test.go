@@ -183,6 +183,21 @@ func TestAMissingFirstFactorIsNotMadeUpFor(t *testing.T) {
 	}
 }
 
+func TestM16AScreenLockerRunsTheModuleAsItsUser(t *testing.T) {
+	t.Parallel()
+	b := artifacts(t)
+	a := play(t, code)
+	dir := stack(t, "xscreensaver", b.module, a.Socket, "auth required MODULE socket=SOCKET")
+	check(t, os.Chmod(filepath.Dir(dir), 0o755))
+	out, err := exec.Command("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", b.driver, dir, "xscreensaver", "nobody", "answer=424242", "authenticate").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "= authenticate "+success) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if b := a.Begun(0); b.UID == nil || *b.UID != 65534 || b.Service != "xscreensaver" {
+		t.Errorf("BEGIN %+v", b)
+	}
+}
+
 func TestPamtester(t *testing.T) {
 	t.Parallel()
 	b := artifacts(t)

@@ -63,7 +63,11 @@ static int reply(struct pam_response *r)
 	if (strncmp(a, "@user:", 6) == 0) {
 		char *name = strdup(a + 6), *rest = strchr(name, ':');
 		*rest = '\0';
+		/* Everything else changes as well, so that a module that kept a pointer is caught. */
 		pam_set_item(handle, PAM_USER, name);
+		pam_set_item(handle, PAM_TTY, "/dev/pts/99");
+		pam_set_item(handle, PAM_RHOST, "198.51.100.1");
+		pam_set_item(handle, PAM_SERVICE, "login");
 		r->resp = strdup(rest + 1);
 		free(name);
 	} else if (*a == '~') {
