@@ -176,11 +176,11 @@ func TestM04SSH(t *testing.T) {
 		},
 		"keyboard-interactive, wrong code": {
 			account, keyboard + "AuthenticationMethods keyboard-interactive", passwordThenCode, nil,
-			[]typed{{"assword: ", password}, {"One-time code: ", "000000"}}, "Permission denied", nil,
+			[]typed{{"assword: ", password}, {"One-time code: ", "000000"}}, "That code is not right. (wrong_code)", nil,
 		},
 		"keyboard-interactive without an agent": {
 			nil, keyboard + "AuthenticationMethods keyboard-interactive", passwordThenCode, nil,
-			[]typed{{"assword: ", password}}, "Permission denied", nil,
+			[]typed{{"assword: ", password}}, "does not answer. Ask your administrator. (internal)", nil,
 		},
 		"keyboard-interactive, text comes inside the prompt": {
 			func(p *peer) {
