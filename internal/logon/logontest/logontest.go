@@ -48,6 +48,7 @@ var cases = []struct {
 	{"B01 the same code does not let in twice", sameCode},
 	{"B02 an older code does not let in after a newer one", olderCode},
 	{"a wrong code does not let in", wrongCode},
+	{"an empty answer does not let in and charges nothing", emptyAnswer},
 	{"D01 codes two steps away do not let in", farCodes},
 	{"the same answer again gets the same verdict and is charged once", idempotent},
 	{"an answer's state is worth nothing in another logon", foreignState},
@@ -158,9 +159,21 @@ func olderCode(_ *testing.T, s *suite) {
 }
 
 func wrongCode(_ *testing.T, s *suite) {
-	for _, typed := range []string{s.wrong(), "", "12345", "abcdef", s.Code(0) + "0"} {
-		s.want(s.login(typed), latchkey.Denied, latchkey.WrongCode, latchkey.Throttled)
+	for _, typed := range []string{s.wrong(), "12345", "abcdef", s.Code(0) + "0"} {
+		s.want(s.login(typed), latchkey.Denied, latchkey.WrongCode)
 	}
+}
+
+// emptyAnswer: whether it is asked again or refused is the authority's choice.
+func emptyAnswer(t *testing.T, s *suite) {
+	for range 12 { // twelve charges would lock
+		l := s.named()
+		turn, err := s.answer(l, s.begin(l), "")
+		if err == nil && verdictOf(turn).Outcome.Enters() {
+			t.Error("nothing typed lets in")
+		}
+	}
+	s.allowed(s.login(s.Code(0)))
 }
 
 // wrong is a code that no step near now has.
