@@ -19,6 +19,11 @@ type User struct {
 	Authenticators []Authenticator `json:"authenticators"`
 }
 
+// SetGroups replaces a user's groups.
+type SetGroups struct {
+	Groups []string `json:"groups"`
+}
+
 // Authenticator never carries the secret; see NewAuthenticator.
 type Authenticator struct {
 	ID        latchkey.AuthenticatorID `json:"id"`
@@ -122,6 +127,12 @@ type Event struct {
 	Scenario latchkey.Scenario  `json:"scenario,omitempty"`
 	Logon    latchkey.LogonID   `json:"logon,omitempty"`
 	Detail   map[string]string  `json:"detail,omitempty"`
+}
+
+// PoliciesSet are policies as they were merged, and remarks on them.
+type PoliciesSet struct {
+	Policies []latchkey.Policy `json:"policies"`
+	Notes    []string          `json:"notes"`
 }
 
 // Explained says what a logon would meet, online and offline, and why.

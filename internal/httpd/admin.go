@@ -1,0 +1,103 @@
+package httpd
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"latchkey/internal/audit"
+	"latchkey/internal/people"
+	"latchkey/internal/report"
+	"latchkey/internal/settings"
+)
+
+// Rooms is what the administrators' API shows.
+type Rooms struct {
+	People         *people.People
+	Settings       *settings.Settings
+	Audit          *audit.Audit
+	Report         *report.Report
+	Authenticators Authenticators
+	Fleet          Fleet
+	Enrollments    Enrollments
+}
+
+// About is what the server says of itself to an administrator.
+type About struct {
+	Deployment string    `json:"deployment"`
+	Version    string    `json:"version"`
+	Time       time.Time `json:"time"`
+	AgentURLs  []string  `json:"agent_urls"`
+}
+
+// Admin is the administrators' API. ready reports why the server cannot work,
+// or nil.
+func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, ready func() error) http.Handler {
+	hushHuma()
+	mux := http.NewServeMux()
+	a := humago.New(mux, config(about.Version))
+	rooms.users(a)
+	rooms.authenticators(a)
+	rooms.policies(a)
+	rooms.machines(a)
+	rooms.trail(a)
+	serverRoute(a, about, now)
+	fixSchemas(a)
+
+	root := http.NewServeMux()
+	root.Handle("/api/v1/", authenticated(doorman, now, jsonOnly(routed(mux))))
+	root.Handle("GET /api/openapi.json", document(a))
+	root.Handle("GET /healthz", healthy(func() error { return nil }))
+	root.Handle("GET /readyz", healthy(ready))
+	return guarded(routed(root))
+}
+
+func config(version string) huma.Config {
+	c := huma.DefaultConfig("Latchkey administrator's API", version)
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "" // we serve one document ourselves, whole
+	c.CreateHooks = nil                                   // no $schema member in answers
+	c.Formats = map[string]huma.Format{"application/json": strictJSON, "json": strictJSON}
+	c.DefaultFormat = "application/json"
+	c.RejectUnknownQueryParameters = true
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	return c
+}
+
+// fixSchemas describes the one type whose JSON is not its fields.
+func fixSchemas(a huma.API) {
+	if s := a.OpenAPI().Components.Schemas.Map()["Subjects"]; s != nil {
+		*s = huma.Schema{OneOf: []*huma.Schema{
+			{Type: huma.TypeString, Enum: []any{"all"}},
+			{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}},
+		}}
+	}
+}
+
+// document is the OpenAPI description, written once: it does not change while
+// the server runs.
+func document(a huma.API) http.Handler {
+	body, err := json.Marshal(a.OpenAPI())
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err != nil {
+			writeProblem(w, problemOf(err))
+			return
+		}
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(body) // the peer is gone: nobody is left to tell
+	})
+}
+
+func healthy(check func() error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := check(); err != nil {
+			note(r.Context(), "error", err.Error())
+			writeProblem(w, plain(http.StatusServiceUnavailable, "not ready"))
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("ok\n")) // as above
+	})
+}

@@ -1,0 +1,66 @@
+package httpd
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"latchkey"
+)
+
+// bodyTimeout is how long a body may take to arrive.
+const bodyTimeout = 10 * time.Second
+
+// maxBody is the longest body that an administrator can send, in bytes.
+const maxBody = 1 << 20
+
+// A reply is what huma writes: a status and a JSON body.
+type reply[O any] struct {
+	Status int
+	Body   O
+}
+
+// ask registers a route that answers with a body.
+func ask[I, O any](a huma.API, method, path, summary string, status int, do func(context.Context, *I) (O, error)) {
+	huma.Register(a, operation(method, path, summary, status), func(ctx context.Context, in *I) (*reply[O], error) {
+		out, err := do(ctx, in)
+		if err != nil {
+			return nil, noted(ctx, err)
+		}
+		return &reply[O]{status, out}, nil
+	})
+}
+
+// tell registers a route that answers with success or a problem.
+func tell[I any](a huma.API, method, path, summary string, do func(context.Context, *I) error) {
+	huma.Register(a, operation(method, path, summary, http.StatusNoContent), func(ctx context.Context, in *I) (*struct{}, error) {
+		if err := do(ctx, in); err != nil {
+			return nil, noted(ctx, err)
+		}
+		return nil, nil
+	})
+}
+
+func operation(method, path, summary string, status int) huma.Operation {
+	return huma.Operation{
+		OperationID: strings.ToLower(method) + strings.NewReplacer("/api/v1", "", "/", "-", "{", "", "}", "").Replace(path),
+		Method:      method, Path: path, Summary: summary, DefaultStatus: status,
+		MaxBodyBytes: maxBody, BodyReadTimeout: bodyTimeout,
+		SkipValidateBody:             true, // the rooms check what is meant, strictJSON how it is written
+		RejectUnknownQueryParameters: true,
+		Security:                     []map[string][]string{{"token": {}}},
+	}
+}
+
+// noted puts the error into the log line and words it for the answer.
+func noted(ctx context.Context, err error) error {
+	p := problemOf(err)
+	note(ctx, "code", p.Code)
+	if p.Code == latchkey.Internal && p.cause != nil {
+		note(ctx, "error", p.cause.Error())
+	}
+	return p
+}

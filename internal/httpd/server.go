@@ -1,0 +1,110 @@
+// Package httpd is the server's face: the listener for administrators and the
+// one for agents, each with its own door, and the HTTP shape of what the rooms
+// answer.
+//
+// It refuses to decide anything beyond who may ask. What a machine has to show
+// is worth nothing to the administrators' listener, and the other way round.
+package httpd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Limits of every connection. A slow or silent peer costs us this much time,
+// and no more.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 20 * time.Second
+	writeTimeout  = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 32 << 10 // bytes
+	shutdownGrace = 10 * time.Second
+)
+
+// A Door is one listener and what stands behind it.
+type Door struct {
+	Name    string // in the log
+	Address string // host:port; port 0 takes a free one
+	TLS     *tls.Config
+	Handler http.Handler
+}
+
+// A Server is both listeners. Make it with Listen.
+type Server struct {
+	log   *slog.Logger
+	doors []open
+}
+
+type open struct {
+	Door
+	listener net.Listener
+	server   *http.Server
+}
+
+// Listen takes the addresses of the doors; nothing is answered before Serve.
+func Listen(log *slog.Logger, doors ...Door) (*Server, error) {
+	s := &Server{log: log}
+	for _, d := range doors {
+		l, err := net.Listen("tcp", d.Address)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("listening for %s on %s: %w", d.Name, d.Address, err), s.Close())
+		}
+		s.doors = append(s.doors, open{d, l, &http.Server{
+			Handler:           Logged(log, d.Name, d.Handler),
+			TLSConfig:         d.TLS,
+			ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			MaxHeaderBytes: maxHeader,
+			ErrorLog:       slog.NewLogLogger(log.With("listener", d.Name).Handler(), slog.LevelWarn),
+		}})
+	}
+	return s, nil
+}
+
+// Addr is where a door listens.
+func (s *Server) Addr(door string) net.Addr {
+	for _, o := range s.doors {
+		if o.Name == door {
+			return o.listener.Addr()
+		}
+	}
+	return nil
+}
+
+// Serve answers until ctx ends, then finishes the requests that are under way.
+// It returns nil after such an end, and the error where a listener broke.
+func (s *Server) Serve(ctx context.Context) error {
+	broken := make(chan error, len(s.doors))
+	for _, o := range s.doors {
+		go func() { broken <- o.server.ServeTLS(o.listener, "", "") }()
+	}
+	var err error
+	select {
+	case err = <-broken:
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	for _, o := range s.doors {
+		if stop := o.server.Shutdown(grace); stop != nil {
+			s.log.Warn("requests were cut off", "listener", o.Name)
+			err = errors.Join(err, o.server.Close())
+		}
+	}
+	return err
+}
+
+// Close gives the addresses back without serving.
+func (s *Server) Close() error {
+	var errs []error
+	for _, o := range s.doors {
+		errs = append(errs, o.listener.Close())
+	}
+	return errors.Join(errs...)
+}
