@@ -64,6 +64,9 @@ func build() error {
 	if err := os.Chmod(buildDir, 0o755); err != nil {
 		return err
 	}
+	if err := readSources(); err != nil {
+		return err
+	}
 	asan := "-fsanitize=address,undefined -fno-sanitize-recover=all"
 	for _, c := range [][]string{
 		{"make", "-s", "-C", "../../native", "MODULE=" + buildDir + "/pam_latchkey.so"},
@@ -73,6 +76,23 @@ func build() error {
 	} {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", strings.Join(c, " "), err, out)
+		}
+	}
+	return nil
+}
+
+// readSources tells the test cache what the result depends on: it does not
+// see what make reads.
+func readSources() error {
+	for _, pattern := range []string{"../../native/Makefile", "../../native/frame/*", "../../native/pam/*", "testdata/*"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("no %s (%v)", pattern, err)
+		}
+		for _, f := range files {
+			if _, err := os.ReadFile(f); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -296,7 +296,7 @@ func TestAnAnswerThatLosesTheRaceWithItsVerdictHearsTheVerdict(t *testing.T) {
 		p.Send(frame.Ask{ID: 1, Kind: frame.Secret, Label: "Code", Expiry: 1}, frame.Verdict{Reason: "cancelled", Text: "Too late."})
 		p.c.Close()
 	})
-	screen, _ := drive(t, a, "login", "nobody", "", "answer=1", "authenticate")
+	screen, _ := drive(t, a, "login", "nobody", "", "answer=@late:1", "authenticate")
 	if want := "OFF|Code: \nERROR|Too late. (cancelled)\n= authenticate " + authErr; screen != want {
 		t.Errorf("got\n%s\nwant\n%s", screen, want)
 	}
