@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -59,36 +61,79 @@ func checkStrict(data []byte, t reflect.Type) error {
 	case halfSurrogate(data):
 		return errors.New("half of a surrogate pair")
 	}
-	w := walker{json.NewDecoder(bytes.NewReader(data))}
-	w.dec.UseNumber()
+	w := walker{data: data}
 	return w.value(t, 0)
 }
 
-// A walker follows the tokens of a document along the type it is for. Errors
-// gather their path on the way out: "policy: offline: days: is null".
+// A walker follows the bytes of a document, whose syntax is known to be valid,
+// along the type it is for: every login passes here twice, and tokens of
+// encoding/json cost four times as much as decoding. Errors gather their path
+// on the way out: "policy: offline: days: is null".
 type walker struct {
-	dec *json.Decoder
+	data []byte
+	at   int
 }
 
 // value checks the next value against t; nil stands for a type that takes
 // anything.
-func (w walker) value(t reflect.Type, depth int) error {
-	token, err := w.dec.Token()
-	if err != nil {
-		return err
-	}
+func (w *walker) value(t reflect.Type, depth int) error {
 	t, nullable := target(t)
-	switch token {
-	case json.Delim('{'):
+	switch w.peek() {
+	case '{':
 		return w.object(t, depth+1)
-	case json.Delim('['):
+	case '[':
 		return w.list(t, depth+1)
-	case nil:
+	case '"':
+		w.text()
+		return nil
+	case 'n':
 		if !nullable {
 			return errors.New("is null")
 		}
 	}
+	w.word()
 	return nil
+}
+
+// peek goes to the next byte that is not white space and returns it.
+func (w *walker) peek() byte {
+	for {
+		switch c := w.data[w.at]; c {
+		case ' ', '\t', '\r', '\n':
+			w.at++
+		default:
+			return c
+		}
+	}
+}
+
+// next reports whether another member or item comes before the closing byte,
+// and steps over the comma before it or over the closing byte.
+func (w *walker) next(closing byte) bool {
+	c := w.peek()
+	if c == closing || c == ',' {
+		w.at++
+	}
+	return c != closing
+}
+
+// text steps over a string and returns it with its quotes.
+func (w *walker) text() []byte {
+	from := w.at
+	for w.at++; w.data[w.at] != '"'; w.at++ {
+		if w.data[w.at] == '\\' {
+			w.at++ // the escaped byte may be a quote
+		}
+	}
+	w.at++
+	return w.data[from:w.at]
+}
+
+// word steps over a number, true, false or null.
+func (w *walker) word() {
+	for w.at < len(w.data) && strings.IndexByte(",]} \t\r\n", w.data[w.at]) < 0 {
+		w.at++
+	}
 }
 
 // target strips the pointers of a type and says whether it takes null. What
@@ -109,21 +154,19 @@ func decodesItself(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(unmarshaler)
 }
 
-func (w walker) object(t reflect.Type, depth int) error {
+func (w *walker) object(t reflect.Type, depth int) error {
 	if depth > MaxDepth {
 		return fmt.Errorf("nested deeper than %d", MaxDepth)
 	}
-	seen := map[string]bool{}
-	for w.dec.More() {
-		token, err := w.dec.Token()
+	var seen keys
+	for w.at++; w.next('}'); {
+		key, err := w.key()
 		if err != nil {
 			return err
 		}
-		key, _ := token.(string) // the syntax is valid: before a value stands its key
-		if seen[key] {
+		if !seen.add(key) {
 			return fmt.Errorf("key %.64q occurs twice", key)
 		}
-		seen[key] = true
 		member, err := memberType(t, key)
 		if err != nil {
 			return err
@@ -132,8 +175,45 @@ func (w walker) object(t reflect.Type, depth int) error {
 			return fmt.Errorf("%.64q: %w", key, err)
 		}
 	}
-	_, err := w.dec.Token() // the closing brace
-	return err
+	return nil
+}
+
+// key steps over a key and its colon. Two spellings of a key are one key.
+func (w *walker) key() (string, error) {
+	w.peek()
+	raw := w.text()
+	w.peek()
+	w.at++ // the colon
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), nil
+	}
+	var key string
+	err := json.Unmarshal(raw, &key)
+	return key, err
+}
+
+// keys are those of one object: a few in most, but a map may have very many.
+type keys struct {
+	few  []string
+	many map[string]bool
+}
+
+// add reports whether the key is new.
+func (k *keys) add(key string) bool {
+	if k.many == nil && len(k.few) < 16 {
+		twice := slices.Contains(k.few, key)
+		k.few = append(k.few, key)
+		return !twice
+	}
+	if k.many == nil {
+		k.many = map[string]bool{}
+		for _, f := range k.few {
+			k.many[f] = true
+		}
+	}
+	twice := k.many[key]
+	k.many[key] = true
+	return !twice
 }
 
 // memberType returns the type that t has under a key.
@@ -157,7 +237,7 @@ func memberType(t reflect.Type, key string) (reflect.Type, error) {
 	return member, nil
 }
 
-func (w walker) list(t reflect.Type, depth int) error {
+func (w *walker) list(t reflect.Type, depth int) error {
 	if depth > MaxDepth {
 		return fmt.Errorf("nested deeper than %d", MaxDepth)
 	}
@@ -166,7 +246,7 @@ func (w walker) list(t reflect.Type, depth int) error {
 		return err
 	}
 	n := 0
-	for ; w.dec.More(); n++ {
+	for w.at++; w.next(']'); n++ {
 		if err := w.value(item, depth); err != nil {
 			return fmt.Errorf("item %d: %w", n, err)
 		}
@@ -174,8 +254,7 @@ func (w walker) list(t reflect.Type, depth int) error {
 	if t != nil && t.Kind() == reflect.Array && n != t.Len() {
 		return fmt.Errorf("%d items instead of %d", n, t.Len())
 	}
-	_, err = w.dec.Token() // the closing bracket
-	return err
+	return nil
 }
 
 func itemType(t reflect.Type) (reflect.Type, error) {
