@@ -27,19 +27,19 @@ type driver struct {
 	out *bufio.Reader
 }
 
-// newDriver makes a PAM service of one line and an application for it.
-func (b *bench) newDriver(service, line string) (*driver, error) {
-	confdir := filepath.Join(b.dir, "pam.d")
-	if err := os.MkdirAll(confdir, 0o755); err != nil {
+// newDriver makes a PAM service of one line, called as that of the console, and
+// an application for it.
+func (b *bench) newDriver(line string) (*driver, error) {
+	confdir, err := os.MkdirTemp(b.dir, "pam.d.")
+	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(confdir, service), []byte("auth required "+line+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(confdir, "login"), []byte("auth required "+line+"\n"), 0o644); err != nil {
 		return nil, err
 	}
-	d := &driver{cmd: exec.Command(b.driver, confdir, service)}
+	d := &driver{cmd: exec.Command(b.driver, confdir, "login")}
 	d.cmd.Stderr = os.Stderr
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var err error
 	if d.in, err = d.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}

@@ -10,10 +10,12 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // A bench is one run.
@@ -21,17 +23,28 @@ type bench struct {
 	table
 	dir    string // a private folder on a real disk
 	bin    string // where make build put the programs
+	root   string // the source
 	driver string // the PAM application
+
+	running  []*process
+	commits  float64 // what the database alone commits per second
+	deployed *deployment
+	made     time.Duration // how long it took to add its users
 }
 
 func main() {
 	b := &bench{table: table{out: os.Stdout}}
 	flag.StringVar(&b.dir, "dir", "", "private folder for everything")
 	flag.StringVar(&b.bin, "bin", "bin", "folder of the programs")
+	flag.StringVar(&b.root, "root", ".", "folder of the source")
 	flag.StringVar(&b.driver, "driver", "", "the PAM application")
-	only := flag.String("only", "", "measure only this: disk, offline, online, size, go")
+	only := flag.String("only", "", "measure only this: disk, offline, online, go")
 	flag.Parse()
-	if err := b.run(*only); err != nil {
+	err := b.run(*only)
+	for _, p := range b.running {
+		err = errors.Join(err, p.stop())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -48,6 +61,8 @@ func (b *bench) run(only string) error {
 	}{
 		{"disk", b.disk},
 		{"offline", b.offline},
+		{"online", b.online},
+		{"go", b.micro},
 	} {
 		if only != "" && only != part.name {
 			continue
@@ -57,9 +72,4 @@ func (b *bench) run(only string) error {
 		}
 	}
 	return nil
-}
-
-func (b *bench) offline() error {
-	b.section("Offline login, pam_start to pam_end")
-	return b.peers(300)
 }

@@ -19,7 +19,7 @@ const peerSeed = "12345678901234567890"
 // peers measures what other modules ask for a login that no network is needed
 // for.
 func (b *bench) peers(n int) error {
-	if err := b.peer("pam_permit: no check at all", "permit", "pam_permit.so", "root", n, nil); err != nil {
+	if err := b.peer("pam_permit: no check at all", "pam_permit.so", "root", n, nil); err != nil {
 		return err
 	}
 	for _, users := range []int{1, 10000} {
@@ -41,7 +41,7 @@ func (b *bench) oath(users, n int) error {
 	}
 	name := fmt.Sprintf("libpam-oath, %d user(s) in the file", users)
 	// The user in the middle of the file stands for all.
-	return b.peer(name, fmt.Sprintf("oath%d", users), "pam_oath.so digits=6 window=10 usersfile="+path, fmt.Sprintf("bench%d", users/2), n, hotp(0))
+	return b.peer(name, "pam_oath.so digits=6 window=10 usersfile="+path, fmt.Sprintf("bench%d", users/2), n, hotp(0))
 }
 
 func (b *bench) google(n int) error {
@@ -50,7 +50,7 @@ func (b *bench) google(n int) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	return b.peer("libpam-google-authenticator", "google", "pam_google_authenticator.so user=root secret="+path, "root", n, hotp(1))
+	return b.peer("libpam-google-authenticator", "pam_google_authenticator.so user=root secret="+path, "root", n, hotp(1))
 }
 
 // hotp makes right codes in order, beginning with a counter.
@@ -67,8 +67,8 @@ func hotp(next uint64) func() string {
 
 // peer measures n right codes and n wrong ones; without codes, n logins that
 // are asked nothing.
-func (b *bench) peer(name, service, line, user string, n int, next func() string) error {
-	d, err := b.newDriver(service, line)
+func (b *bench) peer(name, line, user string, n int, next func() string) error {
+	d, err := b.newDriver(line)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,160 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"latchkey/internal/api"
+	"latchkey/internal/apiclient"
+	"latchkey/internal/otp"
+)
+
+// A server is `latchkey serve` on a folder of its own and loopback ports.
+type server struct {
+	*process
+	b       *bench
+	program string
+	env     []string
+	data    string
+	admin   string // host:port
+	agents  string // host:port
+	token   string
+	caFile  string
+	ca      []byte
+	client  *apiclient.Client
+}
+
+// newServer starts a server on a fresh folder and makes its administrator.
+func (b *bench) newServer(name, program string, env ...string) (*server, error) {
+	s := &server{b: b, program: filepath.Join(b.bin, program), env: env, data: filepath.Join(b.dir, name)}
+	var err error
+	if s.admin, err = freePort(); err != nil {
+		return nil, err
+	}
+	if s.agents, err = freePort(); err != nil {
+		return nil, err
+	}
+	if _, err := s.start(); err != nil {
+		return nil, err
+	}
+	out, err := run(env, s.program, "admin", "create", "bench", "--data", s.data, "--json")
+	if err != nil {
+		return nil, err
+	}
+	var made struct{ Token, CA string }
+	if err := json.Unmarshal(out, &made); err != nil {
+		return nil, err
+	}
+	if s.ca, err = os.ReadFile(made.CA); err != nil {
+		return nil, err
+	}
+	s.token, s.caFile = made.Token, made.CA
+	s.client, err = apiclient.New("https://"+s.admin, s.token, s.ca)
+	return s, err
+}
+
+// start runs the server and returns how long its first answer took.
+func (s *server) start() (first time.Duration, err error) {
+	s.process, err = start(s.env, s.program, "serve", "--data", s.data, "--listen", s.admin, "--agent-listen", s.agents,
+		"--public-url", "https://"+s.admin, "--agent-url", "https://"+s.agents)
+	if err != nil {
+		return 0, err
+	}
+	s.b.running = append(s.b.running, s.process)
+	probe := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // before the first answer there is no CA to check with
+	}}
+	err = s.until("an answer", func() bool {
+		r, err := probe.Get("https://" + s.admin + "/healthz")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == http.StatusOK
+	})
+	return time.Since(s.started), err
+}
+
+// A user is somebody with a TOTP authenticator.
+type user struct {
+	name  string
+	codes *otp.Generator
+	last  uint64 // the step that was used last
+}
+
+// users adds people with an authenticator each, through the API.
+func (s *server) users(n int) ([]*user, error) {
+	out, errs := make([]*user, n), make([]error, 32)
+	var all sync.WaitGroup
+	for worker := range errs {
+		all.Go(func() {
+			for i := worker; i < n && errs[worker] == nil; i += len(errs) {
+				out[i], errs[worker] = s.user(fmt.Sprintf("bench%d", i))
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (s *server) user(name string) (*user, error) {
+	ctx := context.Background()
+	if err := s.client.Do(ctx, http.MethodPost, apiclient.Path("users"), api.AddUser{Name: name}, nil); err != nil {
+		return nil, err
+	}
+	var made api.NewAuthenticator
+	err := s.client.Do(ctx, http.MethodPost, apiclient.Path("users", name, "authenticators"), api.AddAuthenticator{Kind: "totp"}, &made)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := otp.ParseBase32(made.Secret)
+	if err != nil {
+		return nil, err
+	}
+	codes, err := otp.NewGenerator(secret, otp.SHA1, 6)
+	return &user{name: name, codes: codes}, err
+}
+
+// next is a code of the user that was never used and is good at a time; false
+// where he has to wait for one.
+func (u *user) next(now time.Time) (string, bool) {
+	step := otp.Step(now, 30)
+	if u.last > step {
+		return "", false
+	}
+	u.last = max(u.last+1, step)
+	return otp.Format(u.codes.At(u.last), 6), true
+}
+
+// wrong is a code that is not his at a time.
+func (u *user) wrong(now time.Time) string {
+	step, code := otp.Step(now, 30), uint32(0)
+	for n := step - 2; n <= step+2; n++ {
+		if u.codes.At(n) == code {
+			code, n = code+1, step-3
+		}
+	}
+	return otp.Format(code, 6)
+}
+
+// machineToken is what machines enroll with.
+func (s *server) machineToken(uses int) (string, error) {
+	var made api.Token
+	err := s.client.Do(context.Background(), http.MethodPost, apiclient.Path("machine-tokens"), api.CreateToken{Uses: uses}, &made)
+	return made.Token, err
+}
