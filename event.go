@@ -8,6 +8,7 @@ type EventKind string
 // The kinds of audit event.
 const (
 	LogonEvent           EventKind = "logon"
+	LogonStep            EventKind = "logon.step" // one of several factors was proven
 	UserAdded            EventKind = "user.added"
 	UserDisabled         EventKind = "user.disabled"
 	UserEnabled          EventKind = "user.enabled"

@@ -1,0 +1,194 @@
+package authn
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/api"
+	"latchkey/internal/logon"
+	"latchkey/internal/policy"
+	"latchkey/internal/verify"
+)
+
+// A ruling is how a logon ends, in the server's own words.
+type ruling struct {
+	outcome latchkey.Outcome
+	reason  latchkey.Reason
+	until   time.Time // locked, throttled: when to try again
+}
+
+func throttled(until time.Time) ruling {
+	return ruling{latchkey.Denied, latchkey.Throttled, until}
+}
+
+func locked(until time.Time) ruling {
+	return ruling{latchkey.Locked, latchkey.LockedOut, until}
+}
+
+// sticky reports whether the cause stays, so that the machine keeps denying
+// when the server cannot be reached.
+func (r ruling) sticky() bool {
+	stays := []latchkey.Reason{latchkey.AccountDisabled, latchkey.MachineRemoved, latchkey.LockedOut}
+	return !r.outcome.Enters() && slices.Contains(stays, r.reason)
+}
+
+// verdict is the ruling where no answer is asked for.
+func (h hearing) verdict() ruling {
+	switch h.decision.Action {
+	case policy.Lock:
+		return locked(lockedUntil(h.held(), h.now))
+	case policy.Enroll: // nobody enrolls at the prompt yet
+		return ruling{outcome: latchkey.Denied, reason: latchkey.NotEnrolled}
+	}
+	return ruling{outcome: h.decision.Outcome(), reason: h.decision.Reason}
+}
+
+// A settling is what an answer changes.
+type settling struct {
+	answer []byte
+	moves  []Move
+	used   *Use
+	proven bool // this was an online MFA
+}
+
+// use notes the step or counter that the matching credential consumed.
+func (s *settling) use(after []verify.Held, matched int) {
+	s.used = &Use{after[matched].ID, after[matched].State.Next - 1}
+}
+
+// move notes every state that differs.
+func (s *settling) move(before, after []verify.Held) {
+	for i := range after {
+		if after[i].State != before[i].State {
+			used := s.used != nil && s.used.Credential == after[i].ID
+			s.moves = append(s.moves, Move{after[i].ID, before[i].State, after[i].State, used})
+		}
+	}
+}
+
+// end records how a logon ended, and only then says so.
+func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling) (Result, error) {
+	if set == nil {
+		set = &settling{}
+	}
+	e := a.event(h, latchkey.LogonEvent, v)
+	id, err := a.store.EventID()
+	if err != nil {
+		return Result{}, err
+	}
+	e.ID = id
+	now := uint64(max(0, h.now.UnixMilli()))
+	r := Result{Verdict: a.write(h, v, e.ID, now), Retry: v.until}
+	r.Verdict.Floors = h.floors(set.moves)
+	if set.proven {
+		r.Verdict.Anchor = h.now.UnixMilli()
+	}
+	s := a.settlement(h, set, r, e)
+	s.Anew = v.sticky()
+	a.admit(h, v, set, &s)
+	if r.Verdict.Version, err = a.store.Settle(ctx, s); err != nil {
+		return Result{}, err
+	}
+	return r, nil
+}
+
+// write puts a ruling into the words of the wire. Nonce and signature follow
+// when it is sent.
+func (a *Authority) write(h hearing, v ruling, event string, version uint64) *api.Verdict {
+	out := &api.Verdict{
+		Deployment: a.keys.Deployment, Machine: a.machine, Logon: h.logon.ID, At: h.now.UnixMilli(),
+		Version: version, Outcome: v.outcome, Reason: v.reason, Event: event,
+		Text:   logon.Sentence(latchkey.Verdict{Outcome: v.outcome, Reason: v.reason, Retry: v.until}, h.now),
+		Sticky: v.sticky(), Floors: []latchkey.Floor{},
+	}
+	if h.who != nil {
+		out.User = h.who.User.ID
+	}
+	if v.outcome == latchkey.Locked {
+		out.Until = v.until.UnixMilli()
+	}
+	return out
+}
+
+// floors are the floors of all his codes, as they will be after the moves: a
+// code that was used here must not be good for another login there.
+func (h hearing) floors(moves []Move) []latchkey.Floor {
+	out := []latchkey.Floor{}
+	for _, c := range h.held() {
+		next := c.State.Next
+		for _, m := range moves {
+			if m.Credential == c.ID {
+				next = m.To.Next
+			}
+		}
+		if c.Kind == latchkey.TOTP || c.Kind == latchkey.HOTP {
+			out = append(out, latchkey.Floor{Credential: c.ID, Next: next})
+		}
+	}
+	return out
+}
+
+func (a *Authority) event(h hearing, kind latchkey.EventKind, v ruling) latchkey.Event {
+	e := latchkey.Event{
+		Time: h.now, Kind: kind, UserName: h.logon.User, Machine: a.machine, Host: h.facts.Machine.Name,
+		Outcome: v.outcome, Reason: v.reason, Scenario: h.logon.Scenario, Logon: h.logon.ID,
+		Detail: map[string]string{"row": strconv.Itoa(h.decision.Row)},
+	}
+	if h.who != nil {
+		e.User, e.UserName = h.who.User.ID, h.who.User.Name
+	}
+	if h.policy != nil {
+		e.Detail["policy"] = h.policy.Name
+	}
+	if h.decision.Would != nil {
+		e.Detail["would"] = h.decision.Would.String()
+	}
+	if h.logon.RHost != "" {
+		e.Detail["rhost"] = h.logon.RHost
+	}
+	return e
+}
+
+func (a *Authority) settlement(h hearing, set *settling, r Result, e latchkey.Event) Settlement {
+	s := Settlement{
+		Now: h.now, Answer: set.answer, Result: r, Event: e, Used: set.used, Moves: set.moves, Machine: a.machine,
+	}
+	if h.who != nil {
+		s.User = h.who.User.ID
+	}
+	return s
+}
+
+// admit adds what an entry changes on the machine: he was seen there, and with
+// an online MFA the uid becomes his, the allowance is new, and he may be
+// enrolled.
+func (a *Authority) admit(h hearing, v ruling, set *settling, s *Settlement) {
+	if h.who == nil || !v.outcome.Enters() {
+		return
+	}
+	s.Enters = true
+	if !set.proven {
+		return
+	}
+	s.Anchor = h.now
+	if h.who.Here.UID == nil {
+		s.Pin = h.logon.UID
+	}
+	own := h.facts.Owner == "" || h.facts.Owner == h.who.User.ID
+	s.Own = h.facts.Owner == ""
+	s.Enroll = h.who.Here.enrollable() && h.enrolls(own)
+}
+
+// enrolls reports whether policy enrolls the user here without asking.
+func (h hearing) enrolls(own bool) bool {
+	if h.policy == nil || h.facts.Machine.State != latchkey.Active {
+		return false
+	}
+	o := h.policy.Offline
+	silently := o.Enroll == "auto" || o.Enroll == "mandatory"
+	here := o.EnrollOn == "any" || o.EnrollOn == "own" && own
+	return o.Enabled && silently && here && h.facts.Machine.KeyClass.Rank() >= h.policy.MinKeyClass.Rank()
+}

@@ -1,0 +1,83 @@
+// Package fleet keeps the machines: how they join, what they are told, what
+// they report, and what they may check alone.
+//
+// A machine that joined may still lie, with a local root behind it. So fleet
+// refuses to believe more than was issued: reports are clamped to the server's
+// time and to the codes that were handed out, failures slow one user down on
+// one machine and nowhere else, and whoever reports the impossible is issued
+// nothing until an administrator approves of him again.
+package fleet
+
+import (
+	"context"
+	"crypto/ed25519"
+	"io"
+	"time"
+
+	"latchkey"
+)
+
+// MinAgent is the lowest agent version that may decide offline.
+const MinAgent = "0"
+
+// Keys are what the server proves itself with.
+type Keys struct {
+	Deployment string
+	Epoch      uint64
+	Signer     ed25519.PrivateKey
+}
+
+// A Fleet is the machines of a deployment.
+type Fleet struct {
+	store Store
+	keys  Keys
+	door  Door
+	now   func() time.Time
+	rand  io.Reader
+}
+
+// A Door is how machines reach the server: what enrollment tokens carry.
+type Door struct {
+	URLs []string
+	Pin  []byte // SHA-256 of the CA's SubjectPublicKeyInfo
+}
+
+// Store is the part of the database that fleet needs. Methods that change
+// something write the event in the same transaction.
+type Store interface {
+	Machines(ctx context.Context) ([]latchkey.Machine, error)
+	// MachineNamed and Machine return NotFound where there is none.
+	MachineNamed(ctx context.Context, name string) (latchkey.Machine, error)
+	Machine(ctx context.Context, id latchkey.MachineID) (latchkey.Machine, error)
+	// ChangeMachine writes the settings of a machine.
+	ChangeMachine(ctx context.Context, id latchkey.MachineID, s latchkey.MachineSettings, e latchkey.Event) error
+	// ApproveMachine makes a pending or quarantined machine active, and removes
+	// whichever bore its name before. Conflict where it is neither.
+	ApproveMachine(ctx context.Context, id latchkey.MachineID, e latchkey.Event) error
+	// RemoveMachine ends a machine for good. Conflict where it is removed.
+	RemoveMachine(ctx context.Context, id latchkey.MachineID, e latchkey.Event) error
+
+	CreateMachineToken(ctx context.Context, t Ticket, e latchkey.Event) error
+	// Join takes a use of the token with the hash and stores the machine: as
+	// pending where its name is taken. The same key again is the same machine
+	// and takes no use. Errors: Unauthorized, Expired, Exhausted, Conflict.
+	Join(ctx context.Context, hash []byte, m latchkey.Machine, e latchkey.Event) (latchkey.Machine, error)
+
+	// Ledger gathers what the server knows of a machine's users: all of them,
+	// or one.
+	Ledger(ctx context.Context, id latchkey.MachineID, only latchkey.UserID) (Ledger, error)
+	// Merge writes what a report changes, all of it or nothing. It returns the
+	// version of the machine's settings. ErrRaced: gather and judge anew.
+	Merge(ctx context.Context, m Merger) (version uint64, err error)
+	// UsedBy returns the logon under which a step or counter of a credential
+	// was used before, or "".
+	UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64) (latchkey.LogonID, error)
+	// Issue stores that a header is current from now on, takes the leases that
+	// it needs, and returns its version. ErrRaced: gather anew.
+	Issue(ctx context.Context, i Issue) (version uint64, err error)
+}
+
+// New returns the machines kept in s.
+func New(s Store, k Keys, d Door, now func() time.Time, rand io.Reader) *Fleet {
+	return &Fleet{s, k, d, now, rand}
+}

@@ -1,0 +1,246 @@
+package fleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/api"
+	"latchkey/internal/bundle"
+	"latchkey/internal/policy"
+	"latchkey/internal/seal"
+)
+
+const (
+	// HeaderLife is how long a machine may rely on a header without contact.
+	HeaderLife = 30 * 24 * time.Hour
+	// headerAge is when a header that did not change is made anew, so that its
+	// end moves with the contacts of the machine.
+	headerAge = 24 * time.Hour
+	// maxChunks bounds the plaintext of the chunks in one answer, in bytes; the
+	// machine asks again for the rest.
+	maxChunks = 512 << 10
+)
+
+// A plan is what a header says, before it has a version.
+type plan struct {
+	header bundle.Header
+	limit  latchkey.Limit
+	tokens []share
+	digest []byte
+	leases []Lease
+	window int // of HOTP
+}
+
+// A share is a token and how many HOTP codes of it the machine may hold.
+type share struct {
+	Token
+	quota int
+}
+
+// plan decides what a member's header on the machine says.
+func (f *Fleet) plan(l Ledger, m *Member) (plan, error) {
+	p := plan{header: bundle.Header{
+		Deployment: f.keys.Deployment, Machine: l.Machine.ID, User: m.User.ID, Name: m.User.Name, Directory: m.User.Directory,
+		UID: m.UID, Status: bundle.Active, Credentials: []bundle.Credential{},
+	}}
+	switch {
+	case m.wiping(), m.Deleted:
+		p.header.Status = bundle.Tombstoned
+	case m.User.Disabled:
+		p.header.Status = bundle.Disabled
+	}
+	if p.header.Status == bundle.Active {
+		p.header.Policy = policy.Choose(l.Policies, m.User)
+		p.header.Anchor = anchorMillis(m.Anchor)
+	}
+	if p.header.Policy != nil && m.enrolled() {
+		p.codes(l.Machine, m, f.now())
+	}
+	return p, p.sum()
+}
+
+// codes chooses the authenticators whose codes the machine may hold. Of a
+// protected user it holds none: what works elsewhere too must not lie on it.
+func (p *plan) codes(machine latchkey.Machine, m *Member, now time.Time) {
+	rules := p.header.Policy
+	if !rules.Offline.Enabled || rules.Protected || machine.KeyClass.Rank() < rules.MinKeyClass.Rank() {
+		return
+	}
+	p.limit, p.window = rules.Limit(machine.KeyClass), rules.HOTP.Window
+	horizon := bundle.Horizon(m.Anchor, p.limit)
+	for _, t := range m.Tokens {
+		switch {
+		case t.Removed || !listed(rules.Factors.Offline, t.Kind):
+		case t.Kind == latchkey.TOTP:
+			p.tokens = append(p.tokens, share{t, 0})
+		case t.Kind == latchkey.HOTP && t.leased(machine.ID, now):
+			p.lease(t, machine.ID, rules.OfflineQuota(), horizon, now)
+		}
+	}
+}
+
+// lease shares out the codes of an HOTP token. A counter does not end by
+// itself: past the horizon nothing is added to what the machine holds.
+func (p *plan) lease(t Token, m latchkey.MachineID, quota int, horizon, now time.Time) {
+	if !now.Before(horizon) {
+		quota = 0
+		if t.LeaseMachine == m && t.LeaseTo > t.Next {
+			quota = int(min(t.LeaseTo-t.Next, 1000))
+		}
+	} else if quota > 0 {
+		p.leases = append(p.leases, Lease{t.ID, t.Next + uint64(quota), horizon})
+	}
+	if quota > 0 {
+		p.tokens = append(p.tokens, share{t, quota})
+	}
+}
+
+func listed(kinds []latchkey.Kind, k latchkey.Kind) bool {
+	for _, have := range kinds {
+		if have == k {
+			return true
+		}
+	}
+	return false
+}
+
+// sum digests everything that the header and its codes are made from. While it
+// stays the same the machine has nothing to fetch.
+func (p *plan) sum() error {
+	type input struct {
+		Header bundle.Header
+		Limit  latchkey.Limit
+		Window int
+		Tokens []string
+	}
+	in := input{p.header, p.limit, p.window, nil}
+	for _, t := range p.tokens {
+		in.Tokens = append(in.Tokens, string(t.ID), string(t.Kind), t.Label, t.Algorithm,
+			strconv.Itoa(t.Digits), strconv.Itoa(t.Period), strconv.FormatUint(t.Next, 10), strconv.Itoa(t.quota))
+	}
+	doc, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("digesting a header: %w", err)
+	}
+	sum := sha256.Sum256(doc)
+	p.digest = sum[:]
+	return nil
+}
+
+// current makes sure that the member's header is the one that the facts ask
+// for, and returns its version: a new one where anything differs. A header that
+// did not change is renewed once a day.
+func (f *Fleet) current(ctx context.Context, l Ledger, m *Member, p plan, proven uint64) (uint64, error) {
+	now := f.now()
+	fresh := now.Before(m.IssuedAt.Add(headerAge)) && m.Version > 0
+	if fresh && string(p.digest) == string(m.Digest) {
+		return m.Version, nil
+	}
+	i := Issue{
+		Now: now, Machine: l.Machine.ID, User: m.User.ID, From: m.Version, Proven: proven, Digest: p.digest, Leases: p.leases,
+	}
+	if len(p.tokens) > 0 {
+		i.Event = &latchkey.Event{
+			Time: now, Kind: latchkey.BundleIssued, Actor: "server", User: m.User.ID, UserName: m.User.Name,
+			Machine: l.Machine.ID, Host: l.Machine.Name, Detail: map[string]string{"authenticators": strconv.Itoa(len(p.tokens))},
+		}
+	}
+	version, err := f.store.Issue(ctx, i)
+	if err != nil {
+		return 0, err
+	}
+	m.Version, m.Digest, m.IssuedAt = version, p.digest, now
+	return version, nil
+}
+
+// Bundle answers a machine that fetches a user's header and the codes it lacks.
+func (f *Fleet) Bundle(ctx context.Context, machine latchkey.MachineID, in api.BundleRequest) (api.BundleResponse, error) {
+	for range maxRaces {
+		out, err := f.bundle(ctx, machine, in)
+		if !errors.Is(err, ErrRaced) {
+			return out, err
+		}
+	}
+	return api.BundleResponse{}, latchkey.Errorf(latchkey.Busy, "too much changes at once")
+}
+
+func (f *Fleet) bundle(ctx context.Context, machine latchkey.MachineID, in api.BundleRequest) (api.BundleResponse, error) {
+	l, err := f.store.Ledger(ctx, machine, in.User)
+	if err != nil {
+		return api.BundleResponse{}, err
+	}
+	m := l.Users[in.User]
+	if l.Machine.State != latchkey.Active || m == nil || m.gone() {
+		return api.BundleResponse{}, latchkey.Errorf(latchkey.NotFound, "nothing is issued for that user on this machine")
+	}
+	p, err := f.plan(l, m)
+	if err != nil {
+		return api.BundleResponse{}, err
+	}
+	if _, err := f.current(ctx, l, m, p, 0); err != nil {
+		return api.BundleResponse{}, err
+	}
+	return f.seal(l, m, p, in.Have)
+}
+
+// seal writes the header of the current version and seals what is missing.
+func (f *Fleet) seal(l Ledger, m *Member, p plan, have []string) (api.BundleResponse, error) {
+	to, err := seal.ParsePublicKey(l.Machine.SealingKey)
+	if err != nil {
+		return api.BundleResponse{}, err
+	}
+	sources, err := p.sources()
+	if err != nil {
+		return api.BundleResponse{}, err
+	}
+	p.header.Version, p.header.IssuedAt = m.Version, m.IssuedAt.UnixMilli()
+	p.header.NotAfter = m.IssuedAt.Add(HeaderLife).UnixMilli()
+	header, raw := bundle.Pack(p.header, p.limit, sources)
+	sealed, err := bundle.SealHeader(header, f.keys.Signer, to)
+	if err != nil {
+		return api.BundleResponse{}, err
+	}
+	out := api.BundleResponse{User: m.User.ID, Version: m.Version, Header: sealed, Chunks: []api.SealedChunk{}}
+	held, size := map[string]bool{}, 0
+	for _, h := range have {
+		held[h] = true
+	}
+	for _, r := range raw {
+		defer r.Codes.Wipe()
+		if held[r.SHA256] || size+len(r.Codes) > maxChunks && size > 0 {
+			continue
+		}
+		size += len(r.Codes)
+		c, err := bundle.SealChunk(header, r, to)
+		if err != nil {
+			return api.BundleResponse{}, err
+		}
+		out.Chunks = append(out.Chunks, api.SealedChunk{SHA256: r.SHA256, Sealed: c})
+	}
+	return out, nil
+}
+
+func (p plan) sources() ([]bundle.Source, error) {
+	var out []bundle.Source
+	for _, t := range p.tokens {
+		g, err := t.Codes()
+		if err != nil {
+			return nil, err
+		}
+		s := bundle.Source{
+			ID: t.ID, Kind: t.Kind, Label: t.Label, Digits: t.Digits, Period: t.Period,
+			Window: totpWindow, Next: t.Next, Codes: g,
+		}
+		if t.Kind == latchkey.HOTP {
+			s.Window, s.Quota = p.window, t.quota
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}

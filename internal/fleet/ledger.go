@@ -1,0 +1,147 @@
+package fleet
+
+import (
+	"errors"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/otp"
+)
+
+// ErrRaced: somebody changed what a merge or an issue builds on.
+var ErrRaced = errors.New("the facts changed meanwhile")
+
+// A Ledger is what the server knows of a machine and its users.
+type Ledger struct {
+	Machine    latchkey.Machine
+	Generation uint64 // of the machine's own ledger, as reported last
+	Reported   uint64 // events up to this seq are stored
+	Lost       uint64
+	Policies   []latchkey.Policy
+	Users      map[latchkey.UserID]*Member
+}
+
+// A Member is a user who was seen on the machine.
+type Member struct {
+	User       latchkey.User
+	Deleted    bool
+	UID        *uint32
+	EnrolledAt time.Time
+	RemovedAt  time.Time // disenrolled
+	WipedAt    time.Time // and carried out
+	Anchor     time.Time
+	Uses       int
+	Fails      int       // reported since Anchor
+	RetryAt    time.Time // what they earned him
+	Version    uint64    // of the header that is current; 0: none was issued
+	Digest     []byte    // of what that header was made from
+	IssuedAt   time.Time
+	Highest    uint64 // version of anything signed for the two
+	Acked      uint64
+	Tokens     []Token
+}
+
+// enrolled reports whether he may log in offline.
+func (m Member) enrolled() bool { return !m.EnrolledAt.IsZero() && m.RemovedAt.IsZero() && !m.Deleted }
+
+// wiping reports whether the machine has yet to wipe what it holds of him.
+func (m Member) wiping() bool {
+	ended := !m.RemovedAt.IsZero() || m.Deleted
+	return !m.EnrolledAt.IsZero() && ended && m.WipedAt.IsZero()
+}
+
+// gone reports whether nothing is left to say about him.
+func (m Member) gone() bool { return m.Deleted && !m.wiping() }
+
+// A Token is one authenticator of a member, and who may hold its codes.
+type Token struct {
+	latchkey.Authenticator
+	Removed bool
+	Next    uint64
+	// Lease: of an HOTP token one machine at a time holds codes, below LeaseTo,
+	// until LeaseUntil.
+	LeaseMachine latchkey.MachineID
+	LeaseFree    bool // the holder was removed or has wiped him
+	LeaseTo      uint64
+	LeaseUntil   time.Time
+	Codes        func() (*otp.Generator, error)
+}
+
+// leased reports whether machine m may be given codes of an HOTP token.
+func (t Token) leased(m latchkey.MachineID, now time.Time) bool {
+	return t.LeaseMachine == "" || t.LeaseMachine == m || t.LeaseFree || !now.Before(t.LeaseUntil)
+}
+
+// issued is the first step or counter that no machine can know a code of.
+func (t Token) issued(now time.Time) uint64 {
+	if t.Kind == latchkey.TOTP {
+		return otp.Step(now, t.Period) + totpWindow + 1
+	}
+	return max(t.Next, t.LeaseTo)
+}
+
+// bound is how far machine m may raise the floor: of an HOTP token only who
+// holds the lease knows what was used.
+func (t Token) bound(m latchkey.MachineID, now time.Time) uint64 {
+	if t.Kind == latchkey.TOTP || t.LeaseMachine == m {
+		return t.issued(now)
+	}
+	return t.Next
+}
+
+// A Merger is what one report changes.
+type Merger struct {
+	Now      time.Time
+	Machine  latchkey.MachineID
+	OS       string
+	Version  string // of the agent
+	Proven   uint64 // the machine holds settings of this version
+	From     Ledger // what was judged by
+	Seq      uint64 // events up to here are stored from now on
+	Lost     uint64
+	Gen      uint64
+	Events   []Entry
+	Raise    map[latchkey.AuthenticatorID]uint64 // next, where it is lower still
+	Members  []MemberChange
+	Suspect  string // why the machine is quarantined; empty where it is not
+	Incident []latchkey.Event
+}
+
+// An Entry is one reported event.
+type Entry struct {
+	latchkey.Event
+	Seq        uint64
+	Credential latchkey.AuthenticatorID
+	Used       *uint64
+}
+
+// A MemberChange is what a report changes for one user.
+type MemberChange struct {
+	User   latchkey.UserID
+	Anchor time.Time // counts and failures belong to this anchor
+	Uses   int
+	Fails  int
+	Retry  time.Time
+	Acked  uint64
+	Synced bool // the machine holds the current header
+	Wiped  bool
+}
+
+// An Issue makes a header current.
+type Issue struct {
+	Now     time.Time
+	Machine latchkey.MachineID
+	User    latchkey.UserID
+	From    uint64 // version of the header that it takes the place of
+	Proven  uint64
+	Digest  []byte
+	Leases  []Lease
+	Event   *latchkey.Event // where codes are issued
+}
+
+// A Lease lets the machine hold codes of an HOTP token below To until Until.
+type Lease struct {
+	Token latchkey.AuthenticatorID
+	To    uint64
+	Until time.Time
+}

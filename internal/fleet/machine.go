@@ -1,0 +1,160 @@
+package fleet
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/api"
+)
+
+// Machines lists every machine that is not removed.
+func (f *Fleet) Machines(ctx context.Context) ([]api.Machine, error) {
+	all, err := f.store.Machines(ctx)
+	out := []api.Machine{}
+	for _, m := range all {
+		if m.State != latchkey.Removed {
+			out = append(out, wire(m))
+		}
+	}
+	return out, err
+}
+
+// Machine returns the machine with a name or id.
+func (f *Fleet) Machine(ctx context.Context, machine string) (api.Machine, error) {
+	m, err := f.find(ctx, machine)
+	return wire(m), err
+}
+
+// find looks for a machine by id, where machine looks like one, or by name.
+func (f *Fleet) find(ctx context.Context, machine string) (latchkey.Machine, error) {
+	m, err := f.store.MachineNamed(ctx, machine)
+	if latchkey.CodeOf(err) != latchkey.NotFound || !strings.HasPrefix(machine, "mch_") {
+		return m, err
+	}
+	return f.store.Machine(ctx, latchkey.MachineID(machine))
+}
+
+// Approve lets a pending or quarantined machine in. By name the one that waits
+// is meant, where another one in use bears the name too.
+func (f *Fleet) Approve(ctx context.Context, actor, machine string) error {
+	all, err := f.store.Machines(ctx)
+	if err != nil {
+		return err
+	}
+	var waiting []latchkey.Machine
+	for _, m := range all {
+		named := latchkey.FoldName(m.Name) == latchkey.FoldName(machine) || string(m.ID) == machine
+		if named && (m.State == latchkey.Pending || m.State == latchkey.Quarantined) {
+			waiting = append(waiting, m)
+		}
+	}
+	switch len(waiting) {
+	case 0:
+		if _, err := f.find(ctx, machine); err != nil {
+			return err
+		}
+		return latchkey.Errorf(latchkey.Conflict, "the machine is neither pending nor quarantined")
+	case 1:
+		return f.store.ApproveMachine(ctx, waiting[0].ID, f.event(latchkey.MachineApproved, actor, waiting[0]))
+	}
+	return latchkey.Errorf(latchkey.Conflict, "several machines of that name wait").WithHint("name one by its id: latchkey machine list --json")
+}
+
+// Remove ends a machine for good.
+func (f *Fleet) Remove(ctx context.Context, actor, machine string) error {
+	m, err := f.find(ctx, machine)
+	if err != nil {
+		return err
+	}
+	return f.store.RemoveMachine(ctx, m.ID, f.event(latchkey.MachineRemovedEvent, actor, m))
+}
+
+// Change sets settings of a machine; absent fields stay.
+func (f *Fleet) Change(ctx context.Context, actor, machine string, c api.MachineChange) (api.Machine, error) {
+	m, err := f.find(ctx, machine)
+	if err != nil {
+		return api.Machine{}, err
+	}
+	e := f.event(latchkey.MachineChanged, actor, m)
+	e.Detail["from"] = string(m.Settings.Mode)
+	if m.Settings, err = f.changed(m.Settings, c); err != nil {
+		return api.Machine{}, err
+	}
+	e.Detail["mode"] = string(m.Settings.Mode)
+	if m.Settings.Mode == latchkey.Exempt {
+		e.Detail["reason"] = m.Settings.ExemptReason
+		if u := m.Settings.ExemptUntil; !u.IsZero() {
+			e.Detail["until"] = u.UTC().Format(time.RFC3339)
+		}
+	}
+	if err := f.store.ChangeMachine(ctx, m.ID, m.Settings, e); err != nil {
+		return api.Machine{}, err
+	}
+	return wire(m), nil
+}
+
+func (f *Fleet) changed(s latchkey.MachineSettings, c api.MachineChange) (latchkey.MachineSettings, error) {
+	if c.Mode != nil {
+		s.Mode, s.ExemptReason, s.ExemptUntil = *c.Mode, "", time.Time{}
+	}
+	set(&s.ExemptUntil, c.ExemptUntil)
+	set(&s.ExemptReason, c.Reason)
+	set(&s.UnknownUsers, c.UnknownUsers)
+	set(&s.MatchLocal, c.MatchLocal)
+	set(&s.TrustOnEnforced, c.TrustEnforced)
+	return s, f.check(s)
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// maxReason is the longest reason of an exemption, in bytes.
+const maxReason = 500
+
+func (f *Fleet) check(s latchkey.MachineSettings) error {
+	switch s.Mode {
+	case latchkey.Enforce, latchkey.Default:
+		if s.ExemptReason != "" || !s.ExemptUntil.IsZero() {
+			return latchkey.Errorf(latchkey.Invalid, "only an exemption has a reason and an end")
+		}
+	case latchkey.Exempt:
+		if strings.TrimSpace(s.ExemptReason) == "" || len(s.ExemptReason) > maxReason {
+			return latchkey.Errorf(latchkey.Invalid, "an exemption needs a reason of up to %d bytes", maxReason)
+		}
+		if !s.ExemptUntil.IsZero() && !f.now().Before(s.ExemptUntil) {
+			return latchkey.Errorf(latchkey.Invalid, "the end of the exemption is past")
+		}
+	default:
+		return latchkey.Errorf(latchkey.Invalid, "the mode is not enforce, default or exempt")
+	}
+	if s.UnknownUsers != latchkey.Deny && s.UnknownUsers != latchkey.Skip {
+		return latchkey.Errorf(latchkey.Invalid, "unknown_users is not deny or skip")
+	}
+	return nil
+}
+
+func (f *Fleet) event(kind latchkey.EventKind, actor string, m latchkey.Machine) latchkey.Event {
+	return latchkey.Event{Time: f.now(), Kind: kind, Actor: actor, Machine: m.ID, Host: m.Name, Detail: map[string]string{}}
+}
+
+// wire is a machine as scripts see it.
+func wire(m latchkey.Machine) api.Machine {
+	s := m.Settings
+	return api.Machine{
+		ID: m.ID, Name: m.Name, Mode: s.Mode, State: m.State, ExemptUntil: instant(s.ExemptUntil), ExemptReason: s.ExemptReason,
+		UnknownUsers: s.UnknownUsers, MatchLocal: s.MatchLocal, TrustEnforced: s.TrustOnEnforced,
+		OS: m.OS, AgentVersion: m.AgentVersion, LastContact: instant(m.LastContact), KeyClass: m.KeyClass,
+	}
+}
+
+func instant(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,303 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/api"
+	"latchkey/internal/bundle"
+	"latchkey/internal/otp"
+	"latchkey/internal/verify"
+)
+
+// totpWindow is how many steps each side of now a machine accepts.
+const totpWindow = 1
+
+// MaxReports is the most events in one report; a machine sends the rest next.
+const MaxReports = 1000
+
+// A judge looks through one report. What it finds believable goes into the
+// merger; the rest is an incident.
+type judge struct {
+	now     time.Time
+	ledger  Ledger
+	merger  Merger
+	changes map[latchkey.UserID]*MemberChange
+	usedBy  func(latchkey.AuthenticatorID, uint64) (latchkey.LogonID, error)
+}
+
+// judge weighs a report against what the machine was issued.
+func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger, error) {
+	j := judge{
+		now: f.now(), ledger: l, changes: map[latchkey.UserID]*MemberChange{},
+		usedBy: func(c latchkey.AuthenticatorID, n uint64) (latchkey.LogonID, error) { return f.store.UsedBy(ctx, c, n) },
+	}
+	j.merger = Merger{
+		Now: j.now, Machine: l.Machine.ID, OS: in.OS, Version: in.AgentVersion, From: l, Proven: f.proven(l.Machine, in.Proof),
+		Seq: l.Reported, Lost: max(l.Lost, in.Lost), Gen: max(l.Generation, in.Generation), Raise: map[latchkey.AuthenticatorID]uint64{},
+	}
+	if in.Generation < l.Generation {
+		j.suspect("the machine's ledger went back", "generation", fmt.Sprintf("%d after %d", in.Generation, l.Generation))
+	}
+	if err := j.events(in); err != nil {
+		return Merger{}, err
+	}
+	for _, k := range in.Users {
+		j.known(k)
+	}
+	j.finish()
+	return j.merger, nil
+}
+
+// believed reports whether what the machine says changes anything: of one that
+// is quarantined, or found lying in this very report, only the events are kept.
+func (j *judge) believed() bool {
+	return j.ledger.Machine.State == latchkey.Active && j.merger.Suspect == ""
+}
+
+// suspect records the impossible, and quarantines the machine.
+func (j *judge) suspect(what, key, value string) {
+	j.incident(what, key, value)
+	if j.merger.Suspect == "" {
+		j.merger.Suspect = what
+	}
+}
+
+func (j *judge) incident(what, key, value string) {
+	j.merger.Incident = append(j.merger.Incident, latchkey.Event{
+		Time: j.now, Kind: latchkey.Incident, Actor: "machine:" + j.ledger.Machine.Name,
+		Machine: j.ledger.Machine.ID, Host: j.ledger.Machine.Name,
+		Detail: map[string]string{"incident": what, key: value},
+	})
+}
+
+// events takes the events that are new, in their order.
+func (j *judge) events(in api.SyncRequest) error {
+	list := slices.Clone(in.Events)
+	slices.SortFunc(list, func(a, b api.Report) int { return cmp.Compare(a.Seq, b.Seq) })
+	lost := j.merger.Lost - j.ledger.Lost
+	for _, r := range list[:min(len(list), MaxReports)] {
+		if r.Seq <= j.merger.Seq {
+			continue // delivered before
+		}
+		if gap := r.Seq - j.merger.Seq - 1; gap > lost {
+			j.incident("events are missing from the machine's reports", "gap", fmt.Sprintf("%d before %d", gap, r.Seq))
+		} else {
+			lost -= gap
+		}
+		if err := j.event(r); err != nil {
+			return err
+		}
+		j.merger.Seq = r.Seq
+	}
+	if n := j.merger.Lost - j.ledger.Lost; n > 0 {
+		j.merger.Incident = append(j.merger.Incident, latchkey.Event{
+			Time: j.now, Kind: latchkey.ReportsLost, Machine: j.ledger.Machine.ID, Host: j.ledger.Machine.Name,
+			Detail: map[string]string{"lost": fmt.Sprint(n)},
+		})
+	}
+	return nil
+}
+
+// event takes one event into the audit trail, and what it says where that can
+// be.
+func (j *judge) event(r api.Report) error {
+	e := j.entry(r)
+	m := j.ledger.Users[r.User]
+	if m != nil {
+		e.UserName = m.User.Name
+	}
+	if m == nil && r.User != "" {
+		j.incident("an event is of a user whom the machine was told nothing of", "user", fmt.Sprintf("%.64q", r.User))
+		e.User = ""
+		e.Detail = map[string]string{"claimed": fmt.Sprintf("%.64q", r.User)}
+	}
+	if m != nil && r.Credential != "" && r.Outcome == latchkey.Allowed {
+		if err := j.used(&e, m, r); err != nil {
+			return err
+		}
+	}
+	if m != nil && r.Reason == latchkey.WrongCode {
+		j.failed(m)
+	}
+	j.merger.Events = append(j.merger.Events, e)
+	return nil
+}
+
+// entry is the event as it is stored, clamped to what can be: a time between
+// the machine's first day and now, words from the closed lists.
+func (j *judge) entry(r api.Report) Entry {
+	at := time.UnixMilli(r.At).UTC()
+	if at.After(j.now) {
+		at = j.now
+	}
+	if at.Before(j.ledger.Machine.CreatedAt) {
+		at = j.ledger.Machine.CreatedAt
+	}
+	e := Entry{Seq: r.Seq, Event: latchkey.Event{
+		Time: at, Kind: latchkey.LogonEvent, Actor: "", User: r.User, UserName: short(r.Typed),
+		Machine: j.ledger.Machine.ID, Host: j.ledger.Machine.Name, Offline: true, Logon: short(r.Logon),
+		Outcome: r.Outcome, Reason: r.Reason, Scenario: r.Scenario,
+	}}
+	if r.Kind != "" {
+		e.Detail = map[string]string{"kind": short(string(r.Kind))}
+	}
+	if !slices.Contains(outcomes, r.Outcome) || !r.Reason.Known() || !slices.Contains(latchkey.Scenarios, r.Scenario) {
+		e.Outcome, e.Reason, e.Scenario = latchkey.Denied, latchkey.InternalError, ""
+		j.incident("an event holds words that no agent writes", "seq", fmt.Sprint(r.Seq))
+	}
+	return e
+}
+
+var outcomes = []latchkey.Outcome{latchkey.Denied, latchkey.Allowed, latchkey.NotRequired, latchkey.Locked, latchkey.Unavailable}
+
+// short bounds what a machine can write into the audit trail.
+func short(s string) string { return s[:min(len(s), maxText)] }
+
+// used takes a code that a machine says it accepted.
+func (j *judge) used(e *Entry, m *Member, r api.Report) error {
+	t := m.token(r.Credential)
+	if t == nil {
+		j.suspect("an event names an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", r.Credential))
+		return nil
+	}
+	if t.Kind != latchkey.TOTP && t.Kind != latchkey.HOTP {
+		return nil
+	}
+	if why := j.impossible(m, t, r.Used); why != "" {
+		j.suspect(why, "used", fmt.Sprint(r.Used))
+		return nil
+	}
+	e.Credential, e.Used = t.ID, &r.Used
+	other, err := j.usedBy(t.ID, r.Used)
+	if err != nil {
+		return fmt.Errorf("looking for another use: %w", err)
+	}
+	if other != "" && other != r.Logon {
+		j.incident("one code was used for two logins", "logons", other+" "+short(r.Logon))
+		last := &j.merger.Incident[len(j.merger.Incident)-1]
+		last.User, last.UserName = m.User.ID, m.User.Name
+	}
+	j.raise(t, r.Used+1)
+	return nil
+}
+
+// impossible says why the machine cannot have accepted a code; "" where it can.
+func (j *judge) impossible(m *Member, t *Token, used uint64) string {
+	switch {
+	case m.EnrolledAt.IsZero():
+		return "an event is of a user who was never enrolled on the machine"
+	case used >= t.issued(j.now):
+		return "an event names a code that the machine does not have yet"
+	case t.Kind == latchkey.TOTP && used > j.horizon(m, t):
+		return "an event names a code past the user's last offline day"
+	}
+	return ""
+}
+
+// horizon is the last step that may have been issued: the hard maximum of days
+// counts, because the policy may have been looser when the book was made.
+func (j *judge) horizon(m *Member, t *Token) uint64 {
+	days := latchkey.Limit{Days: j.ledger.Machine.KeyClass.MaxOfflineDays()}
+	return otp.Step(bundle.Horizon(m.Anchor, days), t.Period)
+}
+
+// raise lifts the floor of a token, never beyond what the machine can know.
+func (j *judge) raise(t *Token, next uint64) {
+	next = min(next, t.bound(j.ledger.Machine.ID, j.now))
+	if next > t.Next {
+		j.merger.Raise[t.ID] = max(j.merger.Raise[t.ID], next)
+	}
+}
+
+// failed slows the user down on this machine, and nowhere else.
+func (j *judge) failed(m *Member) {
+	c := j.change(m)
+	s := verify.Charge(latchkey.CredentialState{Fails: c.Fails}, j.now)
+	c.Fails = s.Fails
+	if s.RetryAt.After(c.Retry) {
+		c.Retry = s.RetryAt
+	}
+}
+
+// known takes what the machine holds of a user.
+func (j *judge) known(k api.Known) {
+	m := j.ledger.Users[k.User]
+	if m == nil {
+		if k.Version != 0 || len(k.Floors) > 0 {
+			// After a restore from a backup this is no lie, and it changes nothing.
+			j.incident("the machine holds a user whom it was told nothing of", "user", fmt.Sprintf("%.64q", k.User))
+		}
+		return
+	}
+	c := j.change(m)
+	if k.Version <= m.Version {
+		c.Acked = max(c.Acked, k.Version)
+	}
+	c.Synced = m.Version != 0 && k.Version == m.Version
+	c.Wiped = k.Wiped && m.wiping()
+	if k.Anchor == anchorMillis(m.Anchor) {
+		c.Uses = max(c.Uses, min(max(k.Uses, 0), maxUses))
+	}
+	for _, fl := range k.Floors {
+		j.floor(m, fl)
+	}
+}
+
+// maxUses bounds what a machine can report, far above every allowance.
+const maxUses = 1_000_000
+
+func (j *judge) floor(m *Member, fl latchkey.Floor) {
+	t := m.token(fl.Credential)
+	if t == nil {
+		j.suspect("the machine holds an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", fl.Credential))
+		return
+	}
+	if fl.Next > t.issued(j.now) {
+		j.suspect("the machine reports a code as used that it does not have yet", "next", fmt.Sprint(fl.Next))
+		return
+	}
+	j.raise(t, fl.Next)
+}
+
+func (j *judge) change(m *Member) *MemberChange {
+	if c, ok := j.changes[m.User.ID]; ok {
+		return c
+	}
+	c := &MemberChange{User: m.User.ID, Anchor: m.Anchor, Uses: m.Uses, Fails: m.Fails, Retry: m.RetryAt, Acked: m.Acked}
+	j.changes[m.User.ID] = c
+	return c
+}
+
+// finish drops what a machine that is not believed wants changed.
+func (j *judge) finish() {
+	if !j.believed() {
+		clear(j.merger.Raise)
+		j.merger.Gen = j.ledger.Generation
+		return
+	}
+	for _, c := range j.changes {
+		j.merger.Members = append(j.merger.Members, *c)
+	}
+	slices.SortFunc(j.merger.Members, func(a, b MemberChange) int { return cmp.Compare(a.User, b.User) })
+}
+
+func (m *Member) token(id latchkey.AuthenticatorID) *Token {
+	for i := range m.Tokens {
+		if m.Tokens[i].ID == id {
+			return &m.Tokens[i]
+		}
+	}
+	return nil
+}
+
+func anchorMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

@@ -1,0 +1,153 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"crypto/ed25519"
+	"encoding/base64"
+
+	"latchkey"
+	"latchkey/internal/api"
+	"latchkey/internal/seal"
+)
+
+// maxRaces bounds how often a report is judged anew because logins changed the
+// facts meanwhile.
+const maxRaces = 20
+
+// Sync takes a machine's report and tells it the news.
+func (f *Fleet) Sync(ctx context.Context, machine latchkey.MachineID, in api.SyncRequest) (api.SyncResponse, error) {
+	if len(in.OS) > maxText || len(in.AgentVersion) > maxText {
+		return api.SyncResponse{}, latchkey.Errorf(latchkey.Invalid, "the system's name or the agent's version is too long")
+	}
+	l, version, err := f.merge(ctx, machine, in)
+	if err != nil {
+		return api.SyncResponse{}, err
+	}
+	out := api.SyncResponse{Acked: l.Reported, State: string(l.Machine.State), Users: []api.News{}}
+	if out.Health, err = f.Health(in.Nonce); err != nil {
+		return api.SyncResponse{}, err
+	}
+	if out.Keys, err = f.signKeys(); err != nil {
+		return api.SyncResponse{}, err
+	}
+	if out.Settings, err = f.signSettings(l.Machine, version); err != nil {
+		return api.SyncResponse{}, err
+	}
+	out.Users, err = f.news(ctx, l, f.proven(l.Machine, in.Proof))
+	return out, err
+}
+
+// merge judges the report and stores what it changes. It returns the ledger as
+// it is afterwards.
+func (f *Fleet) merge(ctx context.Context, machine latchkey.MachineID, in api.SyncRequest) (Ledger, uint64, error) {
+	for range maxRaces {
+		l, err := f.store.Ledger(ctx, machine, "")
+		if err != nil {
+			return Ledger{}, 0, err
+		}
+		m, err := f.judge(ctx, l, in)
+		if err != nil {
+			return Ledger{}, 0, err
+		}
+		version, err := f.store.Merge(ctx, m)
+		if errors.Is(err, ErrRaced) {
+			continue
+		}
+		if err != nil {
+			return Ledger{}, 0, fmt.Errorf("merging the report of %s: %w", l.Machine.Name, err)
+		}
+		l, err = f.store.Ledger(ctx, machine, "")
+		return l, version, err
+	}
+	return Ledger{}, 0, latchkey.Errorf(latchkey.Busy, "too much changes at once")
+}
+
+// news lists the versions that are current, for every user whom the machine
+// holds something of. A machine that is not active is issued nothing.
+func (f *Fleet) news(ctx context.Context, l Ledger, proven uint64) ([]api.News, error) {
+	out := []api.News{}
+	if l.Machine.State != latchkey.Active {
+		return out, nil
+	}
+	for _, m := range l.Users {
+		if m.gone() {
+			continue
+		}
+		p, err := f.plan(l, m)
+		if err != nil {
+			return nil, err
+		}
+		version, err := f.current(ctx, l, m, p, proven)
+		if errors.Is(err, ErrRaced) {
+			version = m.Version // a login was faster; the next contact tells it
+		} else if err != nil {
+			return nil, err
+		}
+		if version > 0 {
+			out = append(out, api.News{User: m.User.ID, Version: version})
+		}
+	}
+	slices.SortFunc(out, func(a, b api.News) int { return cmp.Compare(a.User, b.User) })
+	return out, nil
+}
+
+// Health is the server's signed word that it can be asked.
+func (f *Fleet) Health(nonce string) ([]byte, error) {
+	return f.sign(api.HealthType, api.Health{Deployment: f.keys.Deployment, Nonce: nonce, At: f.now().UnixMilli()})
+}
+
+func (f *Fleet) signKeys() ([]byte, error) {
+	pub, ok := f.keys.Signer.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, errors.New("the server's signing key is not one")
+	}
+	return f.sign(api.KeySetType, api.KeySet{
+		Deployment: f.keys.Deployment, Version: f.keys.Epoch, Epoch: f.keys.Epoch,
+		Keys: []string{base64.StdEncoding.EncodeToString(pub)},
+	})
+}
+
+func (f *Fleet) signSettings(m latchkey.Machine, version uint64) ([]byte, error) {
+	now := f.now()
+	return f.sign(api.SettingsType, api.Settings{
+		Deployment: f.keys.Deployment, Machine: m.ID, Version: version, IssuedAt: now.UnixMilli(),
+		NotAfter: now.Add(HeaderLife).UnixMilli(), Removed: m.State == latchkey.Removed, Settings: m.Settings, MinAgent: MinAgent,
+	})
+}
+
+func (f *Fleet) sign(kind string, v any) ([]byte, error) {
+	doc, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("writing a signed object: %w", err)
+	}
+	return seal.Sign(f.keys.Signer, kind, doc)
+}
+
+// proven is the highest version that the machine can show an object of: a
+// database that was restored from a backup goes on above it. What is not signed
+// by this deployment for this machine proves nothing.
+func (f *Fleet) proven(m latchkey.Machine, proof []byte) uint64 {
+	pub, ok := f.keys.Signer.Public().(ed25519.PublicKey)
+	if !ok || len(proof) == 0 {
+		return 0
+	}
+	keys, err := seal.NewKeySet(pub)
+	if err != nil {
+		return 0
+	}
+	doc, _, err := seal.Verify(proof, api.SettingsType, keys)
+	if err != nil {
+		return 0
+	}
+	var s api.Settings
+	if err := seal.DecodeStrict(doc, &s); err != nil || s.Machine != m.ID || s.Deployment != f.keys.Deployment {
+		return 0
+	}
+	return s.Version
+}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/fleet"
+)
+
+// CreateMachineToken stores an enrollment token.
+func (db *DB) CreateMachineToken(ctx context.Context, k fleet.Ticket, e latchkey.Event) error {
+	id, err := db.newID("tok")
+	if err != nil {
+		return err
+	}
+	e.Detail = with(e.Detail, "token", id)
+	return db.InTx(ctx, func(t *Tx) error {
+		const insert = `INSERT INTO machine_tokens (id, hash, uses, uses_left, created_by, created_at, expires_at)
+			VALUES ($1, $2, $3, $3, $4, $5, $6)`
+		return errors.Join(t.exec(insert, id, k.Hash, k.Uses, k.Actor, db.now().UnixMilli(), k.ExpiresAt.UnixMilli()), t.addEvent(e))
+	})
+}
+
+// Join takes a use of a token and stores a machine. A machine whose name
+// another one bears waits for approval. The same key and name again are the
+// same machine: its first answer got lost.
+func (db *DB) Join(ctx context.Context, hash []byte, m latchkey.Machine, e latchkey.Event) (latchkey.Machine, error) {
+	id, err := db.newID("mch")
+	if err != nil {
+		return latchkey.Machine{}, err
+	}
+	err = db.InTx(ctx, func(t *Tx) error {
+		token, err := t.ticket(hash)
+		if err != nil {
+			return err
+		}
+		again, err := t.joined(m)
+		if err != nil || again.ID != "" {
+			m = again
+			return err
+		}
+		if err := t.spend(token); err != nil {
+			return err
+		}
+		m.ID = latchkey.MachineID(id)
+		if m.State, err = t.stateFor(m.Name); err != nil {
+			return err
+		}
+		e.Machine = m.ID
+		e.Detail = with(e.Detail, "token", token.id)
+		e.Detail["state"], e.Detail["key_class"] = string(m.State), string(m.KeyClass)
+		return errors.Join(t.insertMachine(m), t.addEvent(e))
+	})
+	return m, err
+}
+
+type ticketRow struct {
+	id   string
+	left int
+}
+
+// ticket finds a token that is not past its time.
+func (t *Tx) ticket(hash []byte) (ticketRow, error) {
+	var k ticketRow
+	var expires int64
+	err := t.row("SELECT id, uses_left, expires_at FROM machine_tokens WHERE hash = $1", hash).Scan(&k.id, &k.left, &expires)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return k, latchkey.Errorf(latchkey.Unauthorized, "the enrollment token is not known here")
+	case err != nil:
+		return k, err
+	case !t.db.now().Before(time.UnixMilli(expires)):
+		return k, latchkey.Errorf(latchkey.Expired, "the enrollment token has expired").WithHint("ask for a new one: latchkey machine token create")
+	}
+	return k, nil
+}
+
+func (t *Tx) spend(k ticketRow) error {
+	n, err := t.affected("UPDATE machine_tokens SET uses_left = uses_left - 1 WHERE id = $1 AND uses_left > 0", k.id)
+	if err == nil && n == 0 {
+		err = latchkey.Errorf(latchkey.Exhausted, "the enrollment token is used up").WithHint("ask for a new one: latchkey machine token create")
+	}
+	return err
+}
+
+// joined returns the machine that has the key of m already; none where nobody
+// has. A key is good for one machine under one name.
+func (t *Tx) joined(m latchkey.Machine) (latchkey.Machine, error) {
+	var row machineRow
+	err := t.row("SELECT "+machineColumns+" FROM machines m WHERE m.identity_hash = $1", m.IdentityHash).Scan(row.dest()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return latchkey.Machine{}, nil
+	}
+	have := row.noun()
+	if err == nil && (have.State == latchkey.Removed || latchkey.FoldName(have.Name) != latchkey.FoldName(m.Name) || string(have.SealingKey) != string(m.SealingKey)) {
+		err = latchkey.Errorf(latchkey.Conflict, "this key belongs to another machine, or to one that was removed").
+			WithHint("enroll again with an empty state directory, so that new keys are made")
+	}
+	return have, err
+}
+
+// stateFor is the state of a new machine: whoever comes with a name that is
+// taken has to be looked at.
+func (t *Tx) stateFor(name string) (latchkey.MachineState, error) {
+	var n int
+	err := t.row("SELECT count(*) FROM machines WHERE fold = $1 AND state IN ('active', 'quarantined')", latchkey.FoldName(name)).Scan(&n)
+	if n > 0 {
+		return latchkey.Pending, err
+	}
+	return latchkey.Active, err
+}
+
+func (t *Tx) insertMachine(m latchkey.Machine) error {
+	const insert = `INSERT INTO machines (id, name, fold, state, mode, unknown_users, match_local, trust_on_enforced,
+		os, agent_version, key_class, identity_hash, sealing_key, last_contact, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)`
+	s := m.Settings
+	return t.exec(insert, string(m.ID), m.Name, latchkey.FoldName(m.Name), string(m.State), string(s.Mode), string(s.UnknownUsers),
+		s.MatchLocal, s.TrustOnEnforced, m.OS, m.AgentVersion, string(m.KeyClass), m.IdentityHash, m.SealingKey, m.CreatedAt.UnixMilli())
+}
+
+// ChangeMachine writes the settings of a machine that is not removed.
+func (db *DB) ChangeMachine(ctx context.Context, id latchkey.MachineID, s latchkey.MachineSettings, e latchkey.Event) error {
+	return db.InTx(ctx, func(t *Tx) error {
+		const update = `UPDATE machines SET mode = $1, exempt_until = $2, exempt_reason = $3, unknown_users = $4,
+			match_local = $5, trust_on_enforced = $6 WHERE id = $7 AND state <> 'removed'`
+		err := t.one("machine", update, string(s.Mode), millis(s.ExemptUntil), s.ExemptReason, string(s.UnknownUsers),
+			s.MatchLocal, s.TrustOnEnforced, string(id))
+		return errors.Join(err, t.addEvent(e))
+	})
+}
+
+// ApproveMachine makes a pending or quarantined machine active, and removes
+// the one that bore its name before.
+func (db *DB) ApproveMachine(ctx context.Context, id latchkey.MachineID, e latchkey.Event) error {
+	return db.InTx(ctx, func(t *Tx) error {
+		const before = `UPDATE machines SET state = 'removed' WHERE id <> $1 AND state IN ('active', 'quarantined')
+			AND fold = (SELECT fold FROM machines WHERE id = $1 AND state = 'pending')`
+		n, err := t.affected(before, string(id))
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			e.Detail = with(e.Detail, "replaces", "the machine of the same name")
+		}
+		// A quarantined ledger may have been rolled back: the next report begins
+		// a new count of generations.
+		const approve = `UPDATE machines SET state = 'active', quarantine = '', generation = 0
+			WHERE id = $1 AND state IN ('pending', 'quarantined')`
+		if n, err = t.affected(approve, string(id)); err == nil && n != 1 {
+			err = latchkey.Errorf(latchkey.Conflict, "the machine is neither pending nor quarantined")
+		}
+		return errors.Join(err, t.addEvent(e))
+	})
+}
+
+// RemoveMachine ends a machine: nothing is issued to it, and HOTP codes may go
+// to another.
+func (db *DB) RemoveMachine(ctx context.Context, id latchkey.MachineID, e latchkey.Event) error {
+	return db.InTx(ctx, func(t *Tx) error {
+		n, err := t.affected("UPDATE machines SET state = 'removed' WHERE id = $1 AND state <> 'removed'", string(id))
+		if err == nil && n != 1 {
+			err = latchkey.Errorf(latchkey.Conflict, "the machine is removed already")
+		}
+		return errors.Join(err, t.addEvent(e))
+	})
+}

@@ -1,0 +1,257 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/fleet"
+	"latchkey/internal/otp"
+)
+
+var _ fleet.Store = (*DB)(nil)
+
+// Ledger gathers what is known of a machine and its users: all, or one.
+func (db *DB) Ledger(ctx context.Context, id latchkey.MachineID, only latchkey.UserID) (fleet.Ledger, error) {
+	l := fleet.Ledger{Users: map[latchkey.UserID]*fleet.Member{}}
+	var row machineRow
+	var revision, gen, reported, lost int64
+	err := db.row(ctx, "SELECT r.value, m.generation, m.reported, m.lost, "+machineColumns+
+		" FROM machines m JOIN revisions r ON r.name = 'policies' WHERE m.id = $1", string(id)).
+		Scan(append([]any{&revision, &gen, &reported, &lost}, row.dest()...)...)
+	if err = found(err, "no such machine"); err != nil {
+		return l, err
+	}
+	l.Machine, l.Generation, l.Reported, l.Lost = row.noun(), uint64(gen), uint64(reported), uint64(lost)
+	if l.Policies, err = db.policiesAt(ctx, revision); err != nil {
+		return l, err
+	}
+	if err := db.query(ctx, scanMember(l), members, string(id), string(only)); err != nil {
+		return l, err
+	}
+	return l, db.query(ctx, db.scanToken(l), tokens, string(id), string(only))
+}
+
+const members = `SELECT u.id, u.name, u.directory, u.disabled, u.deleted_at, u.member_of,
+		e.uid, e.enrolled_at, e.removed_at, e.wiped_at, e.anchor, e.uses, e.fails, e.retry_at,
+		e.header_version, e.header_digest, e.issued_at, e.version, e.acked
+	FROM enrollments e JOIN users u ON u.id = e.user_id
+	WHERE e.machine_id = $1 AND ($2 = '' OR e.user_id = $2)`
+
+func scanMember(l fleet.Ledger) func(*sql.Rows) error {
+	return func(r *sql.Rows) error {
+		var u userRow
+		var uid, enrolled, removed, wiped, anchor, retry sql.NullInt64
+		var header, issued, highest, acked int64
+		var m fleet.Member
+		dest := append(u.dest(), &uid, &enrolled, &removed, &wiped, &anchor, &m.Uses, &m.Fails, &retry,
+			&header, &m.Digest, &issued, &highest, &acked)
+		err := r.Scan(dest...)
+		if err != nil {
+			return err
+		}
+		if m.User, err = u.noun(); err != nil {
+			return err
+		}
+		m.Deleted, m.UID = u.deletedAt.Valid, uidOf(uid)
+		m.EnrolledAt, m.RemovedAt, m.WipedAt = timeOf(enrolled), timeOf(removed), timeOf(wiped)
+		m.Anchor, m.RetryAt, m.IssuedAt = timeOf(anchor), timeOf(retry), time.UnixMilli(issued).UTC()
+		m.Version, m.Highest, m.Acked = uint64(header), uint64(highest), uint64(acked)
+		l.Users[m.User.ID] = &m
+		return nil
+	}
+}
+
+// tokens are the authenticators of a machine's users, those that were removed
+// too: a machine may still report their codes.
+const tokens = `SELECT a.id, a.user_id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.removed_at,
+		a.lease_machine, a.lease_to, a.lease_until,
+		lm.state = 'removed' OR (le.removed_at IS NOT NULL AND le.wiped_at IS NOT NULL)
+	FROM enrollments e JOIN authenticators a ON a.user_id = e.user_id
+	LEFT JOIN machines lm ON lm.id = a.lease_machine
+	LEFT JOIN enrollments le ON le.user_id = a.user_id AND le.machine_id = a.lease_machine
+	WHERE e.machine_id = $1 AND ($2 = '' OR e.user_id = $2)
+	ORDER BY a.created_at, a.id`
+
+func (db *DB) scanToken(l fleet.Ledger) func(*sql.Rows) error {
+	return func(r *sql.Rows) error {
+		var t fleet.Token
+		var wrapped []byte
+		var next int64
+		var removed, leaseTo, leaseUntil sql.NullInt64
+		var lease sql.NullString
+		var free sql.NullBool
+		err := r.Scan(&t.ID, &t.User, &t.Kind, &t.Label, &t.Algorithm, &t.Digits, &t.Period, &wrapped, &next, &removed,
+			&lease, &leaseTo, &leaseUntil, &free)
+		if err != nil {
+			return err
+		}
+		t.Next, t.Removed = uint64(next), removed.Valid
+		t.LeaseMachine, t.LeaseFree = latchkey.MachineID(lease.String), free.Bool
+		t.LeaseTo, t.LeaseUntil = uint64(leaseTo.Int64), timeOf(leaseUntil)
+		t.Codes = func() (*otp.Generator, error) { return db.generator(t.ID, wrapped, t.Algorithm, t.Digits) }
+		if m := l.Users[t.User]; m != nil {
+			m.Tokens = append(m.Tokens, t)
+		}
+		return nil
+	}
+}
+
+// UsedBy returns the logon under which a step or counter was used before.
+func (db *DB) UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64) (latchkey.LogonID, error) {
+	var id string
+	err := db.row(ctx, "SELECT logon FROM events WHERE credential = $1 AND used = $2 ORDER BY time, id LIMIT 1", string(c), int64(n)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return id, err
+}
+
+// Merge writes what a report changes.
+func (db *DB) Merge(ctx context.Context, m fleet.Merger) (version uint64, err error) {
+	err = db.InTx(ctx, func(t *Tx) error {
+		if version, err = t.contact(m); err != nil {
+			return err
+		}
+		for _, e := range m.Events {
+			if err := t.addRecord(record{Event: e.Event, Credential: e.Credential, Used: e.Used, Seq: &e.Seq}); err != nil {
+				return err
+			}
+		}
+		for _, id := range slices.Sorted(maps.Keys(m.Raise)) {
+			next := int64(m.Raise[id])
+			if err := t.exec("UPDATE authenticators SET next_use = $1 WHERE id = $2 AND next_use < $1", next, string(id)); err != nil {
+				return err
+			}
+		}
+		for _, c := range m.Members {
+			if err := t.memberChange(m, c); err != nil {
+				return err
+			}
+		}
+		return t.incidents(m)
+	})
+	return version, err
+}
+
+// contact notes that the machine was heard, if nobody heard it in between, and
+// gives its settings their next version.
+func (t *Tx) contact(m fleet.Merger) (uint64, error) {
+	version := max(m.Now.UnixMilli(), int64(m.Proven)+1)
+	const update = `UPDATE machines SET os = $1, agent_version = $2, generation = $3, reported = $4, lost = $5, last_contact = $6,
+		version = CASE WHEN version >= $7 THEN version + 1 ELSE $7 END
+		WHERE id = $8 AND reported = $9 AND generation = $10 AND lost = $11 RETURNING version`
+	err := t.row(update, m.OS, m.Version, int64(m.Gen), int64(m.Seq), int64(m.Lost), m.Now.UnixMilli(), version,
+		string(m.Machine), int64(m.From.Reported), int64(m.From.Generation), int64(m.From.Lost)).Scan(&version)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fleet.ErrRaced
+	}
+	return uint64(version), err
+}
+
+// memberChange stores the report's word on one user. Where he did an online
+// MFA meanwhile his counts begin anew, and what was counted before is dropped.
+func (t *Tx) memberChange(m fleet.Merger, c fleet.MemberChange) error {
+	var synced any
+	if c.Synced {
+		synced = m.Now.UnixMilli()
+	}
+	key := []any{string(c.User), string(m.Machine)}
+	const seen = `UPDATE enrollments SET acked = $3, synced_at = coalesce($4, synced_at) WHERE user_id = $1 AND machine_id = $2`
+	const counts = `UPDATE enrollments SET uses = $3, fails = $4, retry_at = $5
+		WHERE user_id = $1 AND machine_id = $2 AND coalesce(anchor, 0) = $6`
+	err := errors.Join(
+		t.exec(seen, append(key, int64(c.Acked), synced)...),
+		t.exec(counts, append(key, c.Uses, c.Fails, millis(c.Retry), anchorOf(c.Anchor))...))
+	if err != nil || !c.Wiped {
+		return err
+	}
+	return t.wiped(m, c)
+}
+
+func anchorOf(at time.Time) int64 {
+	if at.IsZero() {
+		return 0
+	}
+	return at.UnixMilli()
+}
+
+// wiped ends a disenrollment: the machine holds nothing of the user any more,
+// and his HOTP codes may go to another.
+func (t *Tx) wiped(m fleet.Merger, c fleet.MemberChange) error {
+	return errors.Join(
+		t.exec("UPDATE enrollments SET wiped_at = $1 WHERE user_id = $2 AND machine_id = $3", m.Now.UnixMilli(), string(c.User), string(m.Machine)),
+		t.exec("UPDATE authenticators SET lease_machine = NULL WHERE user_id = $1 AND lease_machine = $2", string(c.User), string(m.Machine)),
+		t.addEvent(latchkey.Event{
+			Time: m.Now, Kind: latchkey.EnrollmentRemoved, Actor: "machine:" + m.From.Machine.Name, User: c.User,
+			UserName: m.From.Users[c.User].User.Name, Machine: m.Machine, Host: m.From.Machine.Name,
+			Detail: map[string]string{"wiped": "yes"},
+		}))
+}
+
+// incidents records them, and quarantines a machine that reported the
+// impossible.
+func (t *Tx) incidents(m fleet.Merger) error {
+	for _, e := range m.Incident {
+		if err := t.addEvent(e); err != nil {
+			return err
+		}
+	}
+	if m.Suspect == "" {
+		return nil
+	}
+	n, err := t.affected("UPDATE machines SET state = 'quarantined', quarantine = $1 WHERE id = $2 AND state = 'active'", m.Suspect, string(m.Machine))
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.addEvent(latchkey.Event{
+		Time: m.Now, Kind: latchkey.MachineQuarantined, Actor: "server", Machine: m.Machine, Host: m.From.Machine.Name,
+		Detail: map[string]string{"why": m.Suspect},
+	})
+}
+
+// Issue makes a header current.
+func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
+	version := max(i.Now.UnixMilli(), int64(i.Proven)+1)
+	err := db.InTx(ctx, func(t *Tx) error {
+		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2,
+			header_version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END,
+			version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
+			WHERE user_id = $4 AND machine_id = $5 AND header_version = $6 RETURNING header_version`
+		err := t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From)).Scan(&version)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fleet.ErrRaced
+		}
+		if err != nil {
+			return err
+		}
+		for _, lease := range i.Leases {
+			if err := t.lease(i, lease); err != nil {
+				return err
+			}
+		}
+		if i.Event == nil {
+			return nil // a status only: no code left the server
+		}
+		return t.addEvent(*i.Event)
+	})
+	return uint64(version), err
+}
+
+// lease hands the codes of a token to a machine, if no other holds them.
+func (t *Tx) lease(i fleet.Issue, l fleet.Lease) error {
+	const update = `UPDATE authenticators SET lease_machine = $1, lease_until = $2,
+		lease_to = CASE WHEN lease_machine = $1 AND lease_to > $3 THEN lease_to ELSE $3 END
+		WHERE id = $4 AND removed_at IS NULL AND (lease_machine IS NULL OR lease_machine = $1 OR lease_until <= $5
+			OR EXISTS (SELECT 1 FROM machines WHERE id = lease_machine AND state = 'removed')
+			OR EXISTS (SELECT 1 FROM enrollments e WHERE e.user_id = authenticators.user_id AND e.machine_id = lease_machine AND e.wiped_at IS NOT NULL AND e.removed_at IS NOT NULL))`
+	n, err := t.affected(update, string(i.Machine), l.Until.UnixMilli(), int64(l.To), string(l.Token), i.Now.UnixMilli())
+	if err == nil && n != 1 {
+		err = fleet.ErrRaced
+	}
+	return err
+}

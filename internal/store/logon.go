@@ -1,0 +1,372 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/authn"
+	"latchkey/internal/otp"
+	"latchkey/internal/verify"
+)
+
+var _ authn.Store = (*DB)(nil)
+
+// TOTPWindow is how many steps each side of now are accepted.
+const TOTPWindow = 1
+
+// logonFacts gathers a logon in one question to the database: a row for every
+// authenticator of everyone who may be meant, or one row with the machine
+// alone. A user stands in it twice where name and uid both lead to him.
+const logonFacts = `SELECT r.value, m.owner, ` + machineColumns + `,
+	c.how, u.id, u.name, u.directory, u.disabled, u.deleted_at, u.member_of,
+	e.seen_at, e.uid, e.enrolled_at, e.removed_at, e.wiped_at, e.retry_at,
+	a.id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.fails, a.debt, a.retry_at
+	FROM revisions r JOIN machines m ON m.id = $1
+	LEFT JOIN (
+		SELECT 'name' AS how, id AS user_id FROM users WHERE directory = 'builtin' AND fold = $2
+		UNION ALL
+		SELECT 'uid' AS how, user_id FROM enrollments WHERE machine_id = $1 AND uid = $3
+	) c ON TRUE
+	LEFT JOIN users u ON u.id = c.user_id
+	LEFT JOIN enrollments e ON e.user_id = u.id AND e.machine_id = m.id
+	LEFT JOIN authenticators a ON a.user_id = u.id AND a.removed_at IS NULL
+	WHERE r.name = 'policies'
+	ORDER BY CASE WHEN u.deleted_at IS NULL THEN 0 ELSE 1 END, u.deleted_at DESC, a.created_at, a.id`
+
+// Logon implements authn.Store.
+func (db *DB) Logon(ctx context.Context, m latchkey.MachineID, l latchkey.Logon) (authn.Facts, error) {
+	g := gathering{db: db}
+	err := db.query(ctx, g.scan, logonFacts, string(m), latchkey.FoldName(l.User), optionalUID(l.UID))
+	if err != nil {
+		return authn.Facts{}, err
+	}
+	if g.facts.Machine.ID == "" {
+		return authn.Facts{}, latchkey.Errorf(latchkey.NotFound, "no such machine")
+	}
+	g.facts.Policies, err = db.policiesAt(ctx, g.revision)
+	return g.facts, err
+}
+
+// A gathering collects the rows of logonFacts.
+type gathering struct {
+	db       *DB
+	revision int64
+	facts    authn.Facts
+}
+
+func (g *gathering) scan(r *sql.Rows) error {
+	var row factRow
+	dest := append([]any{&g.revision, &row.owner}, row.machine.dest()...)
+	dest = append(dest, &row.how)
+	dest = append(dest, row.user.dest()...)
+	dest = append(dest, row.here.dest()...)
+	if err := r.Scan(append(dest, row.auth.dest()...)...); err != nil {
+		return err
+	}
+	g.facts.Machine, g.facts.Owner = row.machine.noun(), latchkey.UserID(row.owner.String)
+	if !row.how.Valid {
+		return nil
+	}
+	c, err := g.candidate(row)
+	if err != nil || c == nil || !row.auth.id.Valid {
+		return err
+	}
+	held, err := row.auth.held(g.db)
+	c.Held = append(c.Held, held)
+	return err
+}
+
+// candidate returns the one whom the row belongs to. Of several users with the
+// name the first counts: who lives comes first, then who was deleted last.
+func (g *gathering) candidate(row factRow) (*authn.Candidate, error) {
+	slot := &g.facts.Named
+	if row.how.String == "uid" {
+		slot = &g.facts.Pinned
+	}
+	if have := *slot; have != nil {
+		if have.User.ID != latchkey.UserID(row.user.id.String) {
+			return nil, nil
+		}
+		return have, nil
+	}
+	u, err := row.user.noun()
+	if err != nil {
+		return nil, err
+	}
+	*slot = &authn.Candidate{User: u, Deleted: row.user.deletedAt.Valid, Here: row.here.noun()}
+	return *slot, nil
+}
+
+type factRow struct {
+	owner   sql.NullString
+	machine machineRow
+	how     sql.NullString
+	user    userRow
+	here    hereRow
+	auth    authRow
+}
+
+type userRow struct {
+	id, name, directory, groups sql.NullString
+	disabled                    sql.NullBool
+	deletedAt                   sql.NullInt64
+}
+
+func (u *userRow) dest() []any {
+	return []any{&u.id, &u.name, &u.directory, &u.disabled, &u.deletedAt, &u.groups}
+}
+
+func (u *userRow) noun() (latchkey.User, error) {
+	out := latchkey.User{ID: latchkey.UserID(u.id.String), Name: u.name.String, Directory: u.directory.String, Disabled: u.disabled.Bool}
+	if u.groups.String == "" || u.groups.String == "[]" {
+		return out, nil
+	}
+	if err := json.Unmarshal([]byte(u.groups.String), &out.Groups); err != nil {
+		return out, fmt.Errorf("groups of user %s: %w", out.ID, err)
+	}
+	return out, nil
+}
+
+type hereRow struct{ seen, uid, enrolled, removed, wiped, retry sql.NullInt64 }
+
+func (h *hereRow) dest() []any {
+	return []any{&h.seen, &h.uid, &h.enrolled, &h.removed, &h.wiped, &h.retry}
+}
+
+func (h *hereRow) noun() authn.Here {
+	return authn.Here{
+		Seen: h.seen.Valid, UID: uidOf(h.uid), EnrolledAt: timeOf(h.enrolled),
+		RemovedAt: timeOf(h.removed), WipedAt: timeOf(h.wiped), RetryAt: timeOf(h.retry),
+	}
+}
+
+type authRow struct {
+	id, kind, label, algorithm        sql.NullString
+	digits, period, next, fails, debt sql.NullInt64
+	wrapped                           []byte
+	retry                             sql.NullInt64
+}
+
+func (a *authRow) dest() []any {
+	return []any{&a.id, &a.kind, &a.label, &a.algorithm, &a.digits, &a.period, &a.wrapped, &a.next, &a.fails, &a.debt, &a.retry}
+}
+
+// held returns the credential with the means to compute its codes.
+func (a *authRow) held(db *DB) (verify.Held, error) {
+	g, err := db.generator(latchkey.AuthenticatorID(a.id.String), a.wrapped, a.algorithm.String, int(a.digits.Int64))
+	if err != nil {
+		return verify.Held{}, err
+	}
+	return verify.Held{
+		Credential: latchkey.Credential{
+			ID: latchkey.AuthenticatorID(a.id.String), Kind: latchkey.Kind(a.kind.String), Label: a.label.String,
+			Digits: int(a.digits.Int64), Period: int(a.period.Int64), Window: TOTPWindow, Codes: codes{g},
+		},
+		State: latchkey.CredentialState{
+			Next: uint64(a.next.Int64), Fails: int(a.fails.Int64), Debt: int(a.debt.Int64), RetryAt: timeOf(a.retry),
+		},
+	}, nil
+}
+
+// generator opens a seed.
+func (db *DB) generator(id latchkey.AuthenticatorID, wrapped []byte, algorithm string, digits int) (*otp.Generator, error) {
+	seed, err := db.wrap.Unwrap(authenticatorRow(id), wrapped)
+	if err != nil {
+		return nil, fmt.Errorf("seed of %s: %w", id, err)
+	}
+	defer seed.Wipe()
+	alg, err := otp.ParseAlgorithm(algorithm)
+	if err != nil {
+		return nil, fmt.Errorf("seed of %s: %w", id, err)
+	}
+	return otp.NewGenerator(seed, alg, digits)
+}
+
+// authenticatorRow is what a seed's wrapping is bound to.
+func authenticatorRow(id latchkey.AuthenticatorID) string { return "authenticators/" + string(id) }
+
+// codes is a seed as a verifier sees it: it knows every code.
+type codes struct{ g *otp.Generator }
+
+// At implements latchkey.Codes.
+func (c codes) At(n uint64) (uint32, bool) { return c.g.At(n), true }
+
+// Settle implements authn.Store.
+func (db *DB) Settle(ctx context.Context, s authn.Settlement) (version uint64, err error) {
+	err = db.InTx(ctx, func(t *Tx) error {
+		for _, m := range s.Moves {
+			if err := t.move(m, s.Now); err != nil {
+				return err
+			}
+		}
+		if version, err = t.sighting(s); err != nil {
+			return err
+		}
+		if s.Result.Verdict != nil {
+			s.Result.Verdict.Version = version
+		}
+		if err := t.settled(s); err != nil {
+			return err
+		}
+		r := record{Event: s.Event}
+		if s.Used != nil {
+			r.Credential, r.Used = s.Used.Credential, &s.Used.Number
+		}
+		return t.addRecord(r)
+	})
+	return version, err
+}
+
+// move changes a credential's state from what the answer was judged by. A
+// state that somebody else changed, or an authenticator that was removed, sends
+// the answer back to be judged anew.
+func (t *Tx) move(m authn.Move, now time.Time) error {
+	used := sql.NullInt64{Int64: now.UnixMilli(), Valid: m.Used}
+	const update = `UPDATE authenticators SET next_use = $1, fails = $2, debt = $3, retry_at = $4, last_used = coalesce($5, last_used)
+		WHERE id = $6 AND next_use = $7 AND fails = $8 AND debt = $9 AND removed_at IS NULL`
+	n, err := t.affected(update, int64(m.To.Next), m.To.Fails, m.To.Debt, millis(m.To.RetryAt), used,
+		string(m.Credential), int64(m.From.Next), m.From.Fails, m.From.Debt)
+	if err == nil && n != 1 {
+		err = authn.ErrRaced
+	}
+	return err
+}
+
+// sighting updates the user's row on the machine and returns the version of
+// the verdict: higher than any before for the two, also after a restore.
+func (t *Tx) sighting(s authn.Settlement) (uint64, error) {
+	version := s.Now.UnixMilli()
+	if s.User == "" {
+		return uint64(version), nil
+	}
+	if !s.Enters {
+		return t.refusal(s, version)
+	}
+	if err := t.pin(s); err != nil {
+		return 0, err
+	}
+	const upsert = `INSERT INTO enrollments (user_id, machine_id, seen_at, uid, anchor, enrolled_at, version)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (user_id, machine_id) DO UPDATE SET
+		seen_at = excluded.seen_at, uid = coalesce(excluded.uid, enrollments.uid),
+		uses = CASE WHEN excluded.anchor IS NULL THEN enrollments.uses ELSE 0 END,
+		fails = CASE WHEN excluded.anchor IS NULL THEN enrollments.fails ELSE 0 END,
+		retry_at = CASE WHEN excluded.anchor IS NULL THEN enrollments.retry_at END,
+		anchor = coalesce(excluded.anchor, enrollments.anchor),
+		removed_at = CASE WHEN excluded.enrolled_at IS NULL THEN enrollments.removed_at END,
+		wiped_at = CASE WHEN excluded.enrolled_at IS NULL THEN enrollments.wiped_at END,
+		enrolled_at = coalesce(excluded.enrolled_at, enrollments.enrolled_at),
+		version = CASE WHEN enrollments.version >= excluded.version THEN enrollments.version + 1 ELSE excluded.version END
+		RETURNING version`
+	var enrolled any
+	if s.Enroll {
+		enrolled = s.Now.UnixMilli()
+	}
+	err := t.row(upsert, string(s.User), string(s.Machine), s.Now.UnixMilli(), optionalUID(s.Pin), millis(s.Anchor), enrolled, version).Scan(&version)
+	if unique(err) {
+		return 0, authn.ErrRaced // somebody else pinned the uid
+	}
+	if err != nil {
+		return 0, err
+	}
+	return uint64(version), t.welcome(s)
+}
+
+// refusal raises the version where the user has a row on the machine.
+func (t *Tx) refusal(s authn.Settlement, version int64) (uint64, error) {
+	const update = `UPDATE enrollments SET
+		version = CASE WHEN version >= $1 THEN version + 1 ELSE $1 END,
+		header_digest = CASE WHEN $2 THEN NULL ELSE header_digest END
+		WHERE user_id = $3 AND machine_id = $4 RETURNING version`
+	err := t.row(update, version, s.Anew, string(s.User), string(s.Machine)).Scan(&version)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return uint64(version), err
+}
+
+// pin frees the uid of a deleted user for the one who has it now.
+func (t *Tx) pin(s authn.Settlement) error {
+	if s.Pin == nil {
+		return nil
+	}
+	return t.exec(`UPDATE enrollments SET uid = NULL WHERE machine_id = $1 AND uid = $2
+		AND user_id IN (SELECT id FROM users WHERE deleted_at IS NOT NULL)`, string(s.Machine), int64(*s.Pin))
+}
+
+// welcome does what only the first success on a machine brings.
+func (t *Tx) welcome(s authn.Settlement) error {
+	if s.Own {
+		if err := t.exec("UPDATE machines SET owner = $1 WHERE id = $2 AND owner IS NULL", string(s.User), string(s.Machine)); err != nil {
+			return err
+		}
+	}
+	if !s.Enroll {
+		return nil
+	}
+	e := s.Event
+	e.ID, e.Kind, e.Outcome, e.Reason, e.Detail = "", latchkey.EnrollmentAdded, "", "", nil
+	return t.addEvent(e)
+}
+
+// settled keeps what was said to an answer.
+func (t *Tx) settled(s authn.Settlement) error {
+	if s.Answer == nil {
+		return nil
+	}
+	doc, err := json.Marshal(s.Result)
+	if err != nil {
+		return fmt.Errorf("writing a settled answer: %w", err)
+	}
+	n, err := t.affected("INSERT INTO answers (id, at, result) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+		s.Answer, s.Now.UnixMilli(), string(doc))
+	if err == nil && n == 0 {
+		err = authn.ErrAnswered
+	}
+	return err
+}
+
+// Answered implements authn.Store.
+func (db *DB) Answered(ctx context.Context, answer []byte) (authn.Result, bool, error) {
+	var doc string
+	err := db.row(ctx, "SELECT result FROM answers WHERE id = $1", answer).Scan(&doc)
+	if errors.Is(err, sql.ErrNoRows) {
+		return authn.Result{}, false, nil
+	}
+	if err != nil {
+		return authn.Result{}, false, err
+	}
+	var r authn.Result
+	if err := json.Unmarshal([]byte(doc), &r); err != nil {
+		return authn.Result{}, false, fmt.Errorf("reading a settled answer: %w", err)
+	}
+	return r, true, nil
+}
+
+// ForgetAnswers drops what was said to answers before a time. Nothing is lost:
+// their prompts are no longer taken back.
+func (db *DB) ForgetAnswers(ctx context.Context, before time.Time) error {
+	return db.InTx(ctx, func(t *Tx) error {
+		return t.exec("DELETE FROM answers WHERE at < $1", before.UnixMilli())
+	})
+}
+
+func optionalUID(uid *uint32) any {
+	if uid == nil {
+		return nil
+	}
+	return int64(*uid)
+}
+
+func uidOf(n sql.NullInt64) *uint32 {
+	if !n.Valid {
+		return nil
+	}
+	uid := uint32(n.Int64)
+	return &uid
+}

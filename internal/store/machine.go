@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"latchkey"
+)
+
+const machineColumns = `m.id, m.name, m.state, m.mode, m.exempt_until, m.exempt_reason, m.unknown_users, m.match_local,
+	m.trust_on_enforced, m.os, m.agent_version, m.key_class, m.identity_hash, m.sealing_key, m.last_contact, m.created_at`
+
+type machineRow struct {
+	m                             latchkey.Machine
+	exemptUntil, contact, created sql.NullInt64
+}
+
+func (r *machineRow) dest() []any {
+	m, s := &r.m, &r.m.Settings
+	return []any{
+		&m.ID, &m.Name, &m.State, &s.Mode, &r.exemptUntil, &s.ExemptReason, &s.UnknownUsers, &s.MatchLocal,
+		&s.TrustOnEnforced, &m.OS, &m.AgentVersion, &m.KeyClass, &m.IdentityHash, &m.SealingKey, &r.contact, &r.created,
+	}
+}
+
+func (r *machineRow) noun() latchkey.Machine {
+	m := r.m
+	m.Settings.ExemptUntil, m.LastContact, m.CreatedAt = timeOf(r.exemptUntil), timeOf(r.contact), timeOf(r.created)
+	return m
+}
+
+// Machines lists every machine by name, the removed ones too.
+func (db *DB) Machines(ctx context.Context) ([]latchkey.Machine, error) {
+	var out []latchkey.Machine
+	err := db.query(ctx, func(r *sql.Rows) error {
+		var row machineRow
+		err := r.Scan(row.dest()...)
+		out = append(out, row.noun())
+		return err
+	}, "SELECT "+machineColumns+" FROM machines m ORDER BY m.fold, m.created_at")
+	return out, err
+}
+
+// Machine returns a machine by id, or an error with the code NotFound.
+func (db *DB) Machine(ctx context.Context, id latchkey.MachineID) (latchkey.Machine, error) {
+	var row machineRow
+	err := db.row(ctx, "SELECT "+machineColumns+" FROM machines m WHERE m.id = $1", string(id)).Scan(row.dest()...)
+	return row.noun(), found(err, "no such machine")
+}
+
+// MachineNamed returns the machine that bears a name: the one in use, else the
+// one that waits for approval. An error with the code NotFound where there is
+// none.
+func (db *DB) MachineNamed(ctx context.Context, name string) (latchkey.Machine, error) {
+	var row machineRow
+	err := db.row(ctx, "SELECT "+machineColumns+` FROM machines m WHERE m.fold = $1 AND m.state <> 'removed'
+		ORDER BY CASE WHEN m.state = 'pending' THEN 1 ELSE 0 END, m.created_at DESC LIMIT 1`, latchkey.FoldName(name)).Scan(row.dest()...)
+	return row.noun(), found(err, "no such machine")
+}
+
+// MachineByKey returns the id of the machine with an identity key, by the
+// SHA-256 of its SubjectPublicKeyInfo. An error with the code Unauthorized
+// where there is none.
+func (db *DB) MachineByKey(ctx context.Context, spki []byte) (latchkey.MachineID, error) {
+	var id latchkey.MachineID
+	err := db.row(ctx, "SELECT id FROM machines WHERE identity_hash = $1", spki).Scan(&id)
+	if err = found(err, "unknown machine"); latchkey.CodeOf(err) == latchkey.NotFound {
+		err = latchkey.Errorf(latchkey.Unauthorized, "unknown machine")
+	}
+	return id, err
+}
