@@ -278,15 +278,51 @@ func TestM03HostileNamesAreDataForTheAgentAndHarmlessInTheLog(t *testing.T) {
 	}
 }
 
+// scrambled is the answer xored with 0x15, as the driver gets it: a copy that
+// the driver finds in plain text is the module's or libpam's.
+func scrambled(plain string) string {
+	b := []byte(plain)
+	for i := range b {
+		b[i] ^= 0x15
+	}
+	return "answer=~" + string(b)
+}
+
 func TestM15NoCopyOfTheAnswerStaysInTheProcess(t *testing.T) {
 	t.Parallel()
 	b := artifacts(t)
-	a := play(t, func(p *peer) { p.Code("", `"$&(*,."$&(*,.`) })
-	dir := stack(t, "login", b.module, a.Socket, "auth required MODULE socket=SOCKET debug")
-	// The driver's own copy is the same text xored with 0x20.
-	got, _ := split(driver(t, b.driver, dir, "login", "nobody", `answer=~`+"\x02\x04\x06\x08\x0a\x0c\x0e\x02\x04\x06\x08\x0a\x0c\x0e", "authenticate", "scan"))
-	if want := "OFF|One-time code: \n= authenticate " + success + "\ncopies|0"; got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	const typed = "kwvbzqjmdyhfxgpcKWVBZQJMDYHFXGPCtnrlseoaTNRLSEOA8351720964286135" // a password and a code of 16
+	split16 := []string{"auth [cred_unavail=ignore default=die] MODULE socket=SOCKET split=16 debug", "auth required MODULE socket=SOCKET debug"}
+	for name, tc := range map[string]struct {
+		stack  []string
+		script func(*peer)
+		want   string
+	}{
+		"accepted":   {[]string{"auth required MODULE socket=SOCKET debug"}, func(p *peer) { p.Code("", typed) }, success},
+		"refused":    {[]string{"auth required MODULE socket=SOCKET debug"}, func(p *peer) { p.Code("", "1") }, authErr},
+		"agent dies": {[]string{"auth required MODULE socket=SOCKET debug"}, func(p *peer) { p.Ask(frame.Ask{ID: 1, Kind: frame.Secret, Label: "One-time code"}) }, authinfoUnavail},
+		"one field":  {split16, func(p *peer) { p.Code("", typed[48:]) }, success},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := play(t, tc.script)
+			dir := stack(t, "login", b.module, a.Socket, tc.stack...)
+			got, log := split(driver(t, b.driver, dir, "login", "nobody", "silent", scrambled(typed), "authenticate", "scan"))
+			if want := "= authenticate " + tc.want + "\ncopies|0"; !strings.HasSuffix(got, want) {
+				t.Errorf("got\n%s\nwant\n%s\nlog\n%s", got, want, log)
+			}
+		})
+	}
+}
+
+func TestAnUnknownNameIsNotUidZero(t *testing.T) {
+	t.Parallel()
+	for from, to := range map[string]string{"root": "nobody-here", "nobody-here": "root"} {
+		a := play(t, code)
+		screen, log := drive(t, a, "login", from, "", "answer=@user:"+to+":424242", "authenticate")
+		if !strings.HasSuffix(screen, "= authenticate "+authErr) || !strings.Contains(log, "PAM_USER changed") {
+			t.Errorf("%s became %s:\n%s\n%s", from, to, screen, log)
+		}
 	}
 }
 

@@ -3,7 +3,7 @@
  *   driver CONFDIR SERVICE USER [silent] [tty=T] [rhost=H] [ruser=U] [env=K=V] [answer=A]… [op]…
  * Answers: text, @null, @none, @error, @user:NAME:text (PAM_USER becomes NAME first), @kill (the process ends),
  * @late:text (after more than a second).
- * A leading ~ gives the answer xored with 0x20, so that only the module's copies can be found by op "scan". */
+ * A leading ~ gives the answer xored with 0x15, so that only the module's copies can be found by op "scan". */
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -74,7 +74,7 @@ static int reply(struct pam_response *r)
 		hidden = a + 1;
 		r->resp = strdup(hidden);
 		for (char *c = r->resp; *c; c++)
-			*c ^= 0x20;
+			*c ^= 0x15;
 	} else if (strcmp(a, "@null") != 0)
 		r->resp = strdup(a);
 	return PAM_SUCCESS;
@@ -104,11 +104,11 @@ static int converse(int n, const struct pam_message **m, struct pam_response **o
 	return PAM_SUCCESS;
 }
 
-/* scan looks for the hidden answer in every writable page of this process. */
-static int scan(void)
+/* count looks for a part of the hidden answer in every writable page of this process. */
+static size_t count(const char *part, size_t len)
 {
-	char text[512], row[512];
-	size_t len = strlen(hidden), found = 0;
+	char row[512];
+	size_t found = 0;
 	FILE *maps = fopen("/proc/self/maps", "r"), *mem = fopen("/proc/self/mem", "rb");
 	static unsigned char page[1 << 16];
 	while (fgets(row, sizeof row, maps)) {
@@ -122,7 +122,7 @@ static int scan(void)
 				continue;
 			for (size_t i = 0; i + len <= got; i++) {
 				size_t k = 0;
-				while (k < len && (page[i + k] ^ 0x20) == (unsigned char)hidden[k])
+				while (k < len && (page[i + k] ^ 0x15) == (unsigned char)part[k])
 					k++;
 				/* The copies that this scan itself reads are in page. */
 				if (k == len && !(at + i >= (unsigned long)page && at + i < (unsigned long)(page + sizeof page)))
@@ -132,6 +132,17 @@ static int scan(void)
 	}
 	fclose(maps);
 	fclose(mem);
+	return found;
+}
+
+/* scan counts copies of every eight bytes: free() overwrites the front of what was not wiped. */
+static int scan(void)
+{
+	size_t found = 0;
+	char text[64];
+
+	for (const char *part = hidden; strlen(part) >= 8; part += 8)
+		found += count(part, 8);
 	snprintf(text, sizeof text, "%zu", found);
 	line("copies", text);
 	return 0;
