@@ -4,7 +4,6 @@ package main
 
 import (
 	"crypto/rand"
-	"crypto/tls"
 	"fmt"
 	"sync"
 	"syscall"
@@ -23,18 +22,6 @@ type load struct {
 	server *server
 	users  []*user
 	conns  []*client
-}
-
-func (s *server) newLoad(users []*user, identities []tls.Certificate) (*load, error) {
-	l := &load{server: s, users: users}
-	for _, identity := range identities {
-		c, err := dial(s.agents, identity, s.ca)
-		if err != nil {
-			return nil, err
-		}
-		l.conns = append(l.conns, c)
-	}
-	return l, nil
 }
 
 // A level is what a number of clients got done.

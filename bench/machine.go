@@ -3,7 +3,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -89,9 +88,4 @@ func (m *machine) held() (users int, err error) {
 		}
 	}
 	return users, nil
-}
-
-// identity is the machine's key, for a client that speaks in its place.
-func (m *machine) identity() (tls.Certificate, error) {
-	panic("keystore")
 }

@@ -3,16 +3,18 @@
 package main
 
 import (
-	"crypto/tls"
 	"fmt"
+	"path/filepath"
 	"time"
+
+	"latchkey/internal/agent/keystore"
+	"latchkey/internal/api"
 )
 
-// A deployment is a server with many users, and the machines of the load.
+// A deployment is a server with many users.
 type deployment struct {
-	server   *server
-	people   []*user
-	machines []tls.Certificate
+	server *server
+	people []*user
 }
 
 // theirs is how many of the users log in on the machine that goes offline; the
@@ -75,14 +77,11 @@ func (b *bench) online() error {
 }
 
 func (b *bench) levels(d *deployment) error {
-	identities, err := b.identities(d.server)
+	conns, err := d.server.connect()
 	if err != nil {
 		return err
 	}
-	l, err := d.server.newLoad(d.people[theirs:], identities)
-	if err != nil {
-		return err
-	}
+	l := &load{d.server, d.people[theirs:], conns}
 	b.section("Online login over TLS: begin and answer, every code used once, durable")
 	for _, at := range []struct {
 		what    string
@@ -106,24 +105,36 @@ func (b *bench) levels(d *deployment) error {
 	return nil
 }
 
-// identities enrolls the machines of the load.
-func (b *bench) identities(s *server) ([]tls.Certificate, error) {
-	token, err := s.machineToken(machines)
+// connect enrolls the machines of the load and connects them.
+func (s *server) connect() ([]*client, error) {
+	text, err := s.machineToken(machines)
 	if err != nil {
 		return nil, err
 	}
-	var out []tls.Certificate
+	token, err := api.ParseToken(text)
+	if err != nil {
+		return nil, err
+	}
+	var out []*client
 	for i := range machines {
-
-		m, err := b.enroll(fmt.Sprintf("load-%d", i), "latchkey-agent", token)
+		name := fmt.Sprintf("load-%d", i)
+		keys, err := keystore.Create(filepath.Join(s.b.dir, name))
 		if err != nil {
 			return nil, err
 		}
-		identity, err := m.identity()
+		c, err := dial(s.agents, keys.Identity(), s.ca)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, identity)
+		var joined api.EnrollResponse
+		err = c.post(api.EnrollPath, api.EnrollRequest{
+			Secret: token.Secret, Name: name, OS: "bench", AgentVersion: "bench",
+			KeyClass: keys.Class(), SealingKey: keys.Sealing().PublicKey().Bytes(),
+		}, &joined)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
 	}
 	return out, nil
 }
