@@ -1,0 +1,130 @@
+package online
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/internal/api"
+	"latchkey/internal/logon"
+)
+
+// Down reports whether the server failed a moment ago, so that the next person
+// need not wait for it again.
+func (c *Client) Down() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Now().Before(c.until)
+}
+
+// Contact is when the server was last heard, zero for never, and what was wrong
+// since, "" for nothing.
+func (c *Client) Contact() (heard time.Time, wrong string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard, c.said
+}
+
+// failed remembers that the server could not be asked and returns an error that
+// says so. Somebody who went away says nothing about the server.
+func (c *Client) failed(err error) error {
+	if errors.Is(err, logon.ErrCancelled) {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until, c.said = c.Now().Add(c.Budgets.Down), err.Error()
+	if errors.Is(err, logon.ErrUnreachable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
+}
+
+// reached forgets failures.
+func (c *Client) reached() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until, c.said, c.heard = time.Time{}, "", c.Now()
+}
+
+// probe asks in the background whether the server is back, one question at a
+// time. It is triggered by logons, so that an idle machine sends nothing.
+func (c *Client) probe(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.probing {
+		return
+	}
+	c.probing = true
+	c.probes.Go(func() {
+		defer func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.probing = false
+		}()
+		// An error is remembered already; the next logon finds the server down.
+		_ = c.Health(context.WithoutCancel(ctx))
+	})
+}
+
+// Health asks whether the server can be asked, and takes over its signed time.
+// A success ends the memory of failures.
+func (c *Client) Health(ctx context.Context) error {
+	nonce, err := c.nonce()
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(api.HealthRequest{Nonce: nonce})
+	if err != nil {
+		return fmt.Errorf("asking for health: %w", err)
+	}
+	var answer struct {
+		Health []byte `json:"health"`
+	}
+	if err := c.exchange(ctx, api.HealthPath, body, &answer, limits{c.Budgets.Total, api.MaxBody}); err != nil {
+		return fmt.Errorf("asking for health: %w", err)
+	}
+	if err := c.Memory.Contact(answer.Health, nonce); err != nil {
+		c.Alarm("bad_health", err)
+		return fmt.Errorf("asking for health: %w", err)
+	}
+	c.reached()
+	return nil
+}
+
+// Sync exchanges a report for news. The nonce in the request is the caller's:
+// he verifies the answer with it.
+func (c *Client) Sync(ctx context.Context, q api.SyncRequest) (api.SyncResponse, error) {
+	var a api.SyncResponse
+	err := c.quietly(ctx, api.SyncPath, q, &a, api.MaxBody)
+	return a, err
+}
+
+// Bundle fetches a user's header and chunks.
+func (c *Client) Bundle(ctx context.Context, q api.BundleRequest) (api.BundleResponse, error) {
+	var a api.BundleResponse
+	err := c.quietly(ctx, api.BundlePath, q, &a, maxBundle)
+	return a, err
+}
+
+// maxBundle is above what the widest bundle needs: 90 days of two 8-digit
+// codebooks, in base64 within JSON.
+const maxBundle = 8 << 20
+
+// quietly is an exchange that nobody waits for. Its failure opens no memory of
+// failures: a sync that is refused says nothing about logons.
+func (c *Client) quietly(ctx context.Context, path string, q, a any, most int64) error {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return fmt.Errorf("asking the server: %w", err)
+	}
+	if err := c.exchange(ctx, path, body, a, limits{c.Budgets.Sync, most}); err != nil {
+		c.mu.Lock()
+		c.said = err.Error()
+		c.mu.Unlock()
+		return fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
+	}
+	return nil
+}
