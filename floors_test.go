@@ -34,7 +34,7 @@ var floors = []struct {
 		"internal/store", "internal/directory", "internal/relyingparty", "internal/notify", "internal/web",
 		"internal/apiclient", "internal/ca", "internal/clock",
 		"internal/agent/online", "internal/agent/ipc", "internal/agent/boxfile", "internal/agent/keystore",
-		"internal/agent/fidodev", "internal/agent/syncer",
+		"internal/agent/fidodev", "internal/agent/syncer", "internal/agent/stack",
 	}},
 	5: {"halls", []string{"internal/httpd", "internal/console", "internal/portal", "internal/agent"}},
 	6: {"doors", []string{"cmd"}},
