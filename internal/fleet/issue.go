@@ -24,7 +24,7 @@ const (
 	headerAge = 24 * time.Hour
 	// maxChunks bounds the plaintext of the chunks in one answer, in bytes; the
 	// machine asks again for the rest.
-	maxChunks = 512 << 10
+	maxChunks = 4 << 20
 )
 
 // A plan is what a header says, before it has a version.

@@ -328,7 +328,7 @@ func (t *Tx) settled(s authn.Settlement) error {
 	if err == nil && n == 0 {
 		err = authn.ErrAnswered
 	}
-	return err
+	return errors.Join(err, t.forget(s.Now))
 }
 
 // Answered implements authn.Store.
@@ -348,13 +348,19 @@ func (db *DB) Answered(ctx context.Context, answer []byte) (authn.Result, bool, 
 	return r, true, nil
 }
 
-// ForgetAnswers drops what was said to answers before a time. Nothing is lost:
-// their prompts are no longer taken back.
-func (db *DB) ForgetAnswers(ctx context.Context, before time.Time) error {
-	return db.InTx(ctx, func(t *Tx) error {
-		return t.exec("DELETE FROM answers WHERE at < $1", before.UnixMilli())
-	})
+// forget drops what was said to answers long ago, now and then. Their prompts
+// are no longer taken back, so nobody can ask again.
+func (t *Tx) forget(now time.Time) error {
+	if t.db.settled.Add(1)%forgetEvery != 0 {
+		return nil
+	}
+	return t.exec("DELETE FROM answers WHERE at < $1", now.Add(-answersKept).UnixMilli())
 }
+
+const (
+	forgetEvery = 512
+	answersKept = 10 * time.Minute // longer than a prompt's state lives
+)
 
 func optionalUID(uid *uint32) any {
 	if uid == nil {

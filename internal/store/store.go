@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the embedded database
@@ -54,6 +55,7 @@ type DB struct {
 	ready sync.Map // query text to *sql.Stmt on reads
 
 	policies policyCache
+	settled  atomic.Uint64 // answers, since the start
 	identity Keys
 }
 
