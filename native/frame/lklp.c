@@ -1,6 +1,5 @@
 #include "lklp.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum shape { U8 = 1, U32, U64, NAME, TEXT, SECRET, CHOICE };
@@ -345,36 +344,4 @@ int lklp_close(struct lklp_out *o)
 	o->buf[2] = (uint8_t)(len >> 8);
 	o->buf[3] = (uint8_t)len;
 	return lklp_parse(o->buf + LKLP_HEADER, len, &f);
-}
-
-/* hostile returns how many bytes at p would steer a terminal or reorder text:
- * C0, DEL, C1, and the Unicode line separators and direction controls. */
-static size_t hostile(const uint8_t *p, size_t n)
-{
-	if (p[0] < 0x20 || p[0] == 0x7f)
-		return 1;
-	if (n >= 2 && p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
-		return 2;
-	if (n >= 3 && p[0] == 0xe2 && ((p[1] == 0x80 && p[2] >= 0xa8 && p[2] <= 0xae) || (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9)))
-		return 3;
-	return 0;
-}
-
-void lklp_append(char *dst, size_t cap, const void *src, size_t n, enum lklp_surface on)
-{
-	const uint8_t *p = src;
-	size_t at = strlen(dst);
-
-	for (size_t i = 0; i < n && at + 5 <= cap; i++) {
-		size_t bad = hostile(p + i, n - i);
-
-		if (on == LKLP_SCREEN ? p[i] == '\n' || bad == 0 : p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\') {
-			dst[at++] = (char)p[i];
-			continue;
-		}
-		for (size_t end = i + (bad > 0 ? bad : 1); i < end && at + 5 <= cap; i++)
-			at += (size_t)snprintf(dst + at, 5, "\\x%02x", p[i]);
-		i--;
-	}
-	dst[at] = '\0';
 }

@@ -88,12 +88,6 @@ void lklp_put_text(struct lklp_out *o, uint8_t tag, const char *s);
 /* lklp_close fills in the length and checks the frame as the agent will. */
 int lklp_close(struct lklp_out *o);
 
-/* lklp_append adds n bytes to the string dst, cut off where it is full, with
- * control characters escaped. On a screen line feeds and UTF-8 stay; a log
- * line is printable ASCII only. */
-enum lklp_surface { LKLP_LOG, LKLP_SCREEN };
-void lklp_append(char *dst, size_t cap, const void *src, size_t n, enum lklp_surface on);
-
 #ifdef __cplusplus
 }
 #endif

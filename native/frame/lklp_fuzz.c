@@ -1,5 +1,5 @@
 /* Fuzzer of the codec: what is accepted can be walked, written again and accepted again. */
-#include "lklp.h"
+#include "lklp_text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -174,11 +174,11 @@ const char *lklp_receive(struct lklp_conn *c, struct lklp_frame *f)
 
 	c->waiting = SILENCE_MS;
 	if (read_bytes(c, header, sizeof header, until) != 0)
-		return "it closed the connection or is silent";
+		return lklp_late(c) ? "the logon took too long" : "it closed the connection or is silent";
 	if (lklp_length(header, &len) != 0)
 		return "it sent a malformed frame";
 	if (read_bytes(c, c->in, len, until) != 0)
-		return "it stopped inside a frame";
+		return lklp_late(c) ? "the logon took too long" : "it stopped inside a frame";
 	if (lklp_parse(c->in, len, f) != 0 || f->type < LKLP_ASK)
 		return "it sent a malformed frame";
 	if (f->type == LKLP_TICK && lklp_number(f, LKLP_CHOSEN_VERSION, LKLP_VERSION) != LKLP_VERSION)

@@ -107,7 +107,7 @@ func TestASilentOrAbsentAgentIsGivenUp(t *testing.T) {
 			return a
 		}, "", nil, unavailable, "it is not running"},
 		"a stopped agent accepts in the kernel and is silent": {func(t *testing.T) *agent { return stopped(t, 8) }, "", nil, unavailable, "silent"},
-		"a stopped agent takes as long as timeout= says":      {func(t *testing.T) *agent { return stopped(t, 8) }, "timeout=1", nil, unavailable, "silent"},
+		"a stopped agent takes as long as timeout= says":      {func(t *testing.T) *agent { return stopped(t, 8) }, "timeout=1", nil, unavailable, "took too long"},
 		"a stopped agent whose queue is full": {func(t *testing.T) *agent {
 			a := stopped(t, 0)
 			for range 3 { // the kernel takes one more than the backlog
@@ -142,7 +142,7 @@ func TestASilentOrAbsentAgentIsGivenUp(t *testing.T) {
 					}
 				}
 			})
-		}, "timeout=2", nil, unavailable, "silent"},
+		}, "timeout=2", nil, unavailable, "took too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
