@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -31,11 +32,12 @@ type About struct {
 	Version    string    `json:"version"`
 	Time       time.Time `json:"time"`
 	AgentURLs  []string  `json:"agent_urls"`
+	RPID       string    `json:"rp_id"` // host that security keys are registered for
 }
 
 // Admin is the administrators' API. ready reports why the server cannot work,
 // or nil.
-func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, ready func() error) http.Handler {
+func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, ready func(context.Context) error) http.Handler {
 	hushHuma()
 	mux := http.NewServeMux()
 	a := humago.New(mux, config(about.Version))
@@ -50,7 +52,7 @@ func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, read
 	root := http.NewServeMux()
 	root.Handle("/api/v1/", authenticated(doorman, now, jsonOnly(routed(mux))))
 	root.Handle("GET /api/openapi.json", document(a))
-	root.Handle("GET /healthz", healthy(func() error { return nil }))
+	root.Handle("GET /healthz", healthy(func(context.Context) error { return nil }))
 	root.Handle("GET /readyz", healthy(ready))
 	return guarded(routed(root))
 }
@@ -90,9 +92,9 @@ func document(a huma.API) http.Handler {
 	})
 }
 
-func healthy(check func() error) http.Handler {
+func healthy(check func(context.Context) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := check(); err != nil {
+		if err := check(r.Context()); err != nil {
 			note(r.Context(), "error", err.Error())
 			writeProblem(w, plain(http.StatusServiceUnavailable, "not ready"))
 			return

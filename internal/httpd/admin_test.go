@@ -71,7 +71,7 @@ func newWorld(t *testing.T) *world {
 		People: people.New(db, time.Now), Settings: settings.New(db, time.Now), Audit: audit.New(db), Report: report.New(db),
 		Authenticators: enrolling, Enrollments: enrolling,
 	}
-	admin := httpd.Admin(rooms, db, httpd.About{Version: "test"}, time.Now, func() error { return nil })
+	admin := httpd.Admin(rooms, db, httpd.About{Version: "test"}, time.Now, func(context.Context) error { return nil })
 	srv := httptest.NewServer(httpd.Logged(slog.New(slog.NewJSONHandler(log, nil)), "admin", admin))
 	t.Cleanup(func() {
 		srv.Close()
@@ -214,6 +214,19 @@ func TestWhatTheAPIRefuses(t *testing.T) {
 				t.Errorf("the answer repeats what was sent: %s", all)
 			}
 		})
+	}
+}
+
+func TestAnAdministratorOfAnotherRoleIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	err := w.db.CreateAdmin(t.Context(), "auditor", "auditor", seal.HashToken("lka_auditor"), latchkey.Event{Kind: latchkey.AdminCreated})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := w.send("GET", "/api/v1/users", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer lka_auditor") })
+	if a.status != 403 || a.problem.Code != latchkey.Forbidden {
+		t.Errorf("a role that this server does not know: %d %s", a.status, a.body)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,13 +29,13 @@ const (
 
 // A Door is one listener and what stands behind it.
 type Door struct {
-	Name    string // in the log
-	Address string // host:port; port 0 takes a free one
-	TLS     *tls.Config
-	Handler http.Handler
+	Name     string // in the log
+	Listener net.Listener
+	TLS      *tls.Config
+	Handler  http.Handler
 }
 
-// A Server is both listeners. Make it with Listen.
+// A Server is several doors. Make it with New.
 type Server struct {
 	log   *slog.Logger
 	doors []open
@@ -44,19 +43,14 @@ type Server struct {
 
 type open struct {
 	Door
-	listener net.Listener
-	server   *http.Server
+	server *http.Server
 }
 
-// Listen takes the addresses of the doors; nothing is answered before Serve.
-func Listen(log *slog.Logger, doors ...Door) (*Server, error) {
+// New returns a server of the doors; nothing is answered before Serve.
+func New(log *slog.Logger, doors ...Door) *Server {
 	s := &Server{log: log}
 	for _, d := range doors {
-		l, err := net.Listen("tcp", d.Address)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("listening for %s on %s: %w", d.Name, d.Address, err), s.Close())
-		}
-		s.doors = append(s.doors, open{d, l, &http.Server{
+		s.doors = append(s.doors, open{d, &http.Server{
 			Handler:           Logged(log, d.Name, d.Handler),
 			TLSConfig:         d.TLS,
 			ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
@@ -64,17 +58,7 @@ func Listen(log *slog.Logger, doors ...Door) (*Server, error) {
 			ErrorLog:       slog.NewLogLogger(log.With("listener", d.Name).Handler(), slog.LevelWarn),
 		}})
 	}
-	return s, nil
-}
-
-// Addr is where a door listens.
-func (s *Server) Addr(door string) net.Addr {
-	for _, o := range s.doors {
-		if o.Name == door {
-			return o.listener.Addr()
-		}
-	}
-	return nil
+	return s
 }
 
 // Serve answers until ctx ends, then finishes the requests that are under way.
@@ -82,7 +66,7 @@ func (s *Server) Addr(door string) net.Addr {
 func (s *Server) Serve(ctx context.Context) error {
 	broken := make(chan error, len(s.doors))
 	for _, o := range s.doors {
-		go func() { broken <- o.server.ServeTLS(o.listener, "", "") }()
+		go func() { broken <- o.server.ServeTLS(o.Listener, "", "") }()
 	}
 	var err error
 	select {
@@ -98,13 +82,4 @@ func (s *Server) Serve(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// Close gives the addresses back without serving.
-func (s *Server) Close() error {
-	var errs []error
-	for _, o := range s.doors {
-		errs = append(errs, o.listener.Close())
-	}
-	return errors.Join(errs...)
 }

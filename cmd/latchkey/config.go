@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"latchkey"
+	"latchkey/internal/policy"
+	"latchkey/internal/settings"
+	"latchkey/internal/store"
+)
+
+func (p *program) config() *cobra.Command {
+	return p.group("config", "Check what a server would run on", p.configCheck())
+}
+
+// checked is the JSON of config check.
+type checked struct {
+	OK       bool     `json:"ok"`
+	Problems []string `json:"problems"`
+	Notes    []string `json:"notes"`
+}
+
+func (p *program) configCheck() *cobra.Command {
+	var d dataFlags
+	var files []string
+	c := verb("check", "Check a data directory and policy files without changing anything", func(ctx context.Context, _ []string) error {
+		if d.dir == "" && len(files) == 0 {
+			return &usageError{"nothing to check", "give --data DIR, -f FILE or both"}
+		}
+		if err := d.check(); err != nil {
+			return err
+		}
+		out := checked{Problems: []string{}, Notes: []string{}}
+		if d.dir != "" {
+			out.directory(ctx, d)
+		}
+		for _, f := range files {
+			out.file(p, f)
+		}
+		out.OK = len(out.Problems) == 0
+		return p.verdict(out)
+	})
+	d.add(c)
+	delete(c.Flags().Lookup("data").Annotations, cobra.BashCompOneRequiredFlag)
+	c.Flags().StringArrayVarP(&files, "file", "f", nil, "a policy file (repeatable)")
+	return c
+}
+
+func (p *program) verdict(out checked) error {
+	err := p.print(out, func(w io.Writer) {
+		for _, s := range out.Problems {
+			fmt.Fprintln(w, "problem:", visible(s))
+		}
+		for _, s := range out.Notes {
+			fmt.Fprintln(w, "note:", visible(s))
+		}
+		if out.OK {
+			fmt.Fprintln(w, "ok")
+		}
+	})
+	if err == nil && !out.OK {
+		err = latchkey.Errorf(latchkey.Conflict, "%d problem(s) found", len(out.Problems))
+	}
+	return err
+}
+
+func (c *checked) problem(format string, args ...any) {
+	c.Problems = append(c.Problems, fmt.Sprintf(format, args...))
+}
+
+// directory looks before it opens: opening makes what is missing, and a check
+// makes nothing.
+func (c *checked) directory(ctx context.Context, d dataFlags) {
+	key := d.keyFile
+	if key == "" {
+		key = filepath.Join(d.dir, store.MasterKeyFile)
+	}
+	for _, path := range []string{d.dir, filepath.Join(d.dir, store.DatabaseFile), key} {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			c.problem("%s does not exist: latchkey serve makes it at its first start", path)
+		case err != nil:
+			c.problem("%v", err)
+		case info.Mode().Perm()&0o077 != 0:
+			c.problem("%s is open to other users (mode %04o)", path, info.Mode().Perm())
+		}
+	}
+	if len(c.Problems) == 0 {
+		c.database(ctx, d)
+	}
+}
+
+func (c *checked) database(ctx context.Context, d dataFlags) {
+	db, err := d.open(ctx)
+	if err != nil {
+		c.problem("%v", err)
+		return
+	}
+	defer db.Close()
+	all, err := settings.New(db, now).List(ctx)
+	if err != nil {
+		c.problem("%v", err)
+	}
+	for _, one := range all {
+		if err := policy.Validate(one); err != nil {
+			c.problem("policy %s: %v", one.Name, err)
+		}
+		for _, n := range policy.Lint(one) {
+			c.Notes = append(c.Notes, one.Name+": "+n)
+		}
+	}
+	if has, err := db.HasAdmins(ctx); err == nil && !has {
+		c.Notes = append(c.Notes, "there is no administrator yet: latchkey admin create NAME --data "+d.dir)
+	}
+}
+
+func (c *checked) file(p *program, path string) {
+	raw, err := p.read(path)
+	if err != nil {
+		c.problem("%v", err)
+		return
+	}
+	if !json.Valid(raw) {
+		c.problem("%s: not JSON", path)
+		return
+	}
+	notes, err := settings.Check(raw)
+	if err != nil {
+		c.problem("%s: %v", path, err)
+		return
+	}
+	for _, n := range notes {
+		c.Notes = append(c.Notes, path+": "+n)
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"latchkey"
+	"latchkey/internal/api"
+	"latchkey/internal/apiclient"
+)
+
+func (p *program) policy() *cobra.Command {
+	return p.group("policy", "Set, show, delete and explain policies",
+		p.policySet(),
+		verb("show NAME", "Show a policy document", p.policyShow),
+		verb("list", "List policies in the order in which they are tried", p.policyList),
+		verb("delete NAME", "Delete a policy", p.policyDelete),
+		p.policyExplain())
+}
+
+func (p *program) policySet() *cobra.Command {
+	var file string
+	c := verb("set", "Merge policy documents from a file, by name", func(ctx context.Context, _ []string) error {
+		if file == "" {
+			return &usageError{"no file is given", "latchkey policy set -f FILE; - reads standard input"}
+		}
+		document, err := p.read(file)
+		if err != nil {
+			return fmt.Errorf("reading the policy: %w", err)
+		}
+		if !json.Valid(document) {
+			return latchkey.Errorf(latchkey.Invalid, "%s is not JSON", file)
+		}
+		var set api.PoliciesSet
+		if err := p.post(ctx, apiclient.Path("policies"), json.RawMessage(document), &set, nil); err != nil {
+			return err
+		}
+		for _, n := range set.Notes {
+			fmt.Fprintf(p.err, "latchkey: note: %s\n", visible(n))
+		}
+		return p.print(set.Policies, func(w io.Writer) {
+			for _, set := range set.Policies {
+				fmt.Fprintf(w, "%s: set\n", visible(set.Name))
+			}
+		})
+	})
+	c.Flags().StringVarP(&file, "file", "f", "", "a policy document or a list of them; - reads standard input")
+	return c
+}
+
+func (p *program) policyShow(ctx context.Context, args []string) error {
+	var one latchkey.Policy
+	if err := p.get(ctx, apiclient.Path("policies", args[0]), &one, names{"policy": args[0]}); err != nil {
+		return err
+	}
+	p.json = true // the document is JSON for people too: it is what policy set takes
+	return p.print(one, nil)
+}
+
+func (p *program) policyList(ctx context.Context, _ []string) error {
+	var all []latchkey.Policy
+	if err := p.get(ctx, apiclient.Path("policies"), &all, nil); err != nil {
+		return err
+	}
+	t := &table{head: []string{"NAME", "PRIORITY", "USERS", "FACTORS", "OFFLINE"}}
+	for _, one := range all {
+		t.add(one.Name, strconv.Itoa(one.Priority), subjects(one.Users), factors(one.Factors.Required, one.Factors.Online), offline(one))
+	}
+	return p.print(all, t.write)
+}
+
+func subjects(s latchkey.Subjects) string {
+	if s.All {
+		return "all"
+	}
+	return strings.Join(s.Names, ", ")
+}
+
+func factors(required int, kinds []latchkey.Kind) string {
+	var list []string
+	for _, k := range kinds {
+		list = append(list, string(k))
+	}
+	return fmt.Sprintf("%d of %s", required, strings.Join(list, " "))
+}
+
+func offline(one latchkey.Policy) string {
+	if !one.Offline.Enabled {
+		return "off"
+	}
+	days, logins := "days of the key class", "logins not counted"
+	if one.Offline.Days != nil {
+		days = fmt.Sprintf("%d days", *one.Offline.Days)
+	}
+	if one.Offline.Logins != nil {
+		logins = fmt.Sprintf("%d logins", *one.Offline.Logins)
+	}
+	return days + ", " + logins
+}
+
+func (p *program) policyDelete(ctx context.Context, args []string) error {
+	var one latchkey.Policy
+	n := names{"policy": args[0]}
+	if err := p.get(ctx, apiclient.Path("policies", args[0]), &one, n); err != nil {
+		return err
+	}
+	if err := p.confirmed(fmt.Sprintf("This deletes policy %s; its users (%s) get the next policy that matches.", one.Name, subjects(one.Users))); err != nil {
+		return err
+	}
+	if err := p.delete(ctx, apiclient.Path("policies", args[0]), n); err != nil {
+		return err
+	}
+	return p.say(none{}, "%s: deleted", one.Name)
+}
+
+func (p *program) policyExplain() *cobra.Command {
+	scenario := string(latchkey.Console)
+	var offlineOnly bool
+	c := verb("explain USER MACHINE", "Say what a logon would meet now, and why", func(ctx context.Context, args []string) error {
+		q := url.Values{"user": {args[0]}, "machine": {args[1]}, "scenario": {scenario}}
+		var x api.Explained
+		if err := p.get(ctx, apiclient.Path("explain")+"?"+q.Encode(), &x, names{"user": args[0], "machine": args[1]}); err != nil {
+			return err
+		}
+		return p.print(x, func(w io.Writer) { explain(w, x, offlineOnly) })
+	})
+	c.Flags().StringVar(&scenario, "scenario", scenario, "console, unlock, elevate, remote or remote-client")
+	c.Flags().BoolVar(&offlineOnly, "offline", false, "only what happens without the server (text)")
+	return c
+}
+
+func explain(w io.Writer, x api.Explained, offlineOnly bool) {
+	fmt.Fprintf(w, "policy   %s\n", visible(orDash(x.Policy)))
+	if !offlineOnly {
+		fmt.Fprintf(w, "online   %s\n", explanation(x.Online, x.Rows))
+	}
+	fmt.Fprintf(w, "offline  %s\n", explanation(x.Offline, x.Rows))
+	for _, n := range x.Notes {
+		fmt.Fprintf(w, "note     %s\n", visible(n))
+	}
+}
+
+func explanation(e api.Explanation, rows []api.ExplainedRow) string {
+	text := e.Outcome
+	for _, k := range e.Ask {
+		text += " " + string(k)
+	}
+	if e.Reason != "" {
+		text += " " + string(e.Reason)
+	}
+	for _, r := range rows {
+		if r.Row == e.Row {
+			text += fmt.Sprintf(" (row %d: %s)", r.Row, r.State)
+		}
+	}
+	return visible(text)
+}

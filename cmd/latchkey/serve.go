@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"latchkey"
+	"latchkey/internal/store"
+)
+
+// serveFlags are what a server is told at its start.
+type serveFlags struct {
+	dataFlags
+	listen, agentListen string
+	publicURL           string
+	agentURLs           []string
+	rpID                string
+}
+
+func (p *program) serve() *cobra.Command {
+	var f serveFlags
+	c := verb("serve", "Run the server", func(ctx context.Context, _ []string) error {
+		if err := f.check(); err != nil {
+			return err
+		}
+		return p.run(ctx, f)
+	})
+	f.add(c)
+	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8443", "where administrators reach the server")
+	c.Flags().StringVar(&f.agentListen, "agent-listen", "127.0.0.1:8444", "where agents reach the server")
+	c.Flags().StringVar(&f.publicURL, "public-url", "", "https address that administrators use; by default that of --listen")
+	c.Flags().StringArrayVar(&f.agentURLs, "agent-url", nil, "https address that agents use (repeatable); by default that of --agent-listen")
+	c.Flags().StringVar(&f.rpID, "rp-id", "", "host name that security keys are registered for; by default that of --public-url")
+	return c
+}
+
+// check refuses what would fail later, before anything is made.
+func (f *serveFlags) check() error {
+	if err := f.dataFlags.check(); err != nil {
+		return err
+	}
+	for flag, address := range map[string]string{"--listen": f.listen, "--agent-listen": f.agentListen} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return &usageError{flag + " takes HOST:PORT", "for example 0.0.0.0:8443"}
+		}
+	}
+	if f.publicURL != "" && !secureURL(f.publicURL) {
+		return &usageError{"--public-url takes an https:// address without a path", ""}
+	}
+	for _, u := range f.agentURLs {
+		if !secureURL(u) {
+			return &usageError{"--agent-url takes an https:// address without a path", ""}
+		}
+	}
+	if strings.ContainsAny(f.rpID, ":/@ ") {
+		return &usageError{"--rp-id takes a host name", "for example latchkey.example"}
+	}
+	return nil
+}
+
+func secureURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == ""
+}
+
+func (p *program) run(ctx context.Context, f serveFlags) (err error) {
+	db, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	log := slog.New(slog.NewJSONHandler(p.err, nil))
+	s, err := listen(db, f)
+	if err != nil {
+		return err
+	}
+	server, err := s.build(log)
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	if err := db.Record(ctx, latchkey.Event{Kind: latchkey.ServerStarted, Actor: "server", Detail: map[string]string{"version": version}}); err != nil {
+		return errors.Join(err, s.close())
+	}
+	p.welcome(ctx, db, f, s)
+	return server.Serve(ctx)
+}
+
+// welcome says where the server is, how to know that it is this one, and what
+// to do next. Who comes first over the network never becomes administrator.
+func (p *program) welcome(ctx context.Context, db *store.DB, f serveFlags, s *serving) {
+	say := func(format string, args ...any) { fmt.Fprintf(p.err, "latchkey: "+format+"\n", args...) }
+	say("serving administrators at %s", s.publicURL)
+	say("serving agents at %s", strings.Join(s.agentURLs, " "))
+	say("CA file %s", s.caFile)
+	say("CA SHA-256 %s", s.caSHA256)
+	if has, err := db.HasAdmins(ctx); err == nil && !has {
+		say("there is no administrator yet; on this machine: latchkey admin create NAME --data %s", f.dir)
+	}
+}
