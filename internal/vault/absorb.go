@@ -66,8 +66,8 @@ func (d *draft) contact(at time.Time, r Reading) {
 }
 
 // absorbUser applies a verdict to its user's record, and makes one for a user
-// who is new here. Where the ledger has no room for another user there is
-// nothing of his that could be used offline either.
+// who enters here for the first time. Where the ledger has no room for another
+// user there is nothing of his that could be used offline either.
 func (v *Vault) absorbUser(d *draft, l latchkey.Logon, w api.Verdict, reading Reading) error {
 	if w.User == "" {
 		return nil
@@ -75,7 +75,7 @@ func (v *Vault) absorbUser(d *draft, l latchkey.Logon, w api.Verdict, reading Re
 	if err := checkUserID(w.User); err != nil {
 		return fmt.Errorf("verdict on %s: %w", l.ID, err)
 	}
-	r := v.recordFor(d, w.User)
+	r := v.recordFor(d, w.User, w.Outcome.Enters())
 	if r == nil {
 		return nil
 	}
@@ -92,11 +92,14 @@ func (v *Vault) absorbUser(d *draft, l latchkey.Logon, w api.Verdict, reading Re
 	return nil
 }
 
-// recordFor returns the record of a user, to be changed; nil where there is no
-// room for a new one.
-func (v *Vault) recordFor(d *draft, u latchkey.UserID) *record {
+// recordFor returns the record of a user, to be changed; nil where there is
+// none and no new one is wanted or has room.
+func (v *Vault) recordFor(d *draft, u latchkey.UserID, create bool) *record {
 	if i, ok := v.slotOf(u); ok {
 		return d.user(i)
+	}
+	if !create {
+		return nil
 	}
 	_, r, err := d.newUser()
 	if err != nil {
@@ -106,10 +109,11 @@ func (v *Vault) recordFor(d *draft, u latchkey.UserID) *record {
 	return r
 }
 
-// raise lifts floors: what was used elsewhere is used here.
+// raise lifts floors: what was used elsewhere is used here. Of what is not held
+// here the header will say it.
 func (r *record) raise(floors []latchkey.Floor) {
 	for _, f := range floors {
-		if h := r.hold(f.Credential); h != nil {
+		if h := r.find(f.Credential); h != nil {
 			h.Next = max(h.Next, f.Next)
 		}
 	}
@@ -133,7 +137,7 @@ func (r *record) deny(w api.Verdict) {
 	switch {
 	case w.Sticky && !w.Outcome.Enters():
 		r.Denial = denial{Reason: wordOf(string(w.Reason)), Until: w.Until, Version: max(w.Version, r.Version)}
-	case w.Version > r.Denial.Version:
+	case r.Denial.clearedBy(w.Version), w.Outcome.Enters() && w.Anchor > 0 && w.Version > r.Denial.Version:
 		r.Denial = denial{}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey"
@@ -47,13 +48,16 @@ func (v *Vault) answer(s *scene, a latchkey.Answer) (logon.Turn, error) {
 		return v.conclude(s, v.ledger.draft(), s.verdict(), api.Report{})
 	}
 	q := v.question(s)
-	typed := string(a.Value)
+	typed := strings.TrimSpace(string(a.Value))
 	if p.Chosen == "" {
 		p, _ = q.Choose(p, typed) // what is no choice is asked again
 		return v.ask(s, q, p)
 	}
 	if next, ok := q.Word(p, typed); ok {
 		return v.ask(s, q, next)
+	}
+	if typed == "" {
+		return v.ask(s, q, p) // nothing was typed: asked again, and no guess
 	}
 	if typed == "?" || !slices.Contains(q.Kinds, p.Chosen) {
 		p.Chosen = ""

@@ -332,7 +332,7 @@ func TestAFullRingLosesTheOldestAndSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err = reopen(t, p).reports(100)
-	if err != nil || len(got) != 1 || got[0].Seq != 10 || l.head.Ring.Lost != 0 {
+	if err != nil || len(got) != 1 || got[0].Seq != 10 || l.head.Ring.Lost != uint64(10-keep) {
 		t.Errorf("after the acknowledgement: %v %v %+v", got, err, l.head.Ring)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"latchkey/internal/api"
 	"latchkey/internal/seal"
@@ -190,6 +191,9 @@ func (v *Vault) readSettings(raw []byte) (*api.Settings, object, error) {
 	return &s, now, nil
 }
 
+// renewed is how much longer settings must hold to be worth another write.
+const renewed = time.Hour
+
 // storeSettings keeps new settings, or the same ones signed again. A machine
 // that was removed and is wanted again hears it from settings newer than the
 // removal.
@@ -198,7 +202,7 @@ func (v *Vault) storeSettings(raw []byte) error {
 	if err != nil {
 		return err
 	}
-	if v.ledger.head.Settings == now && v.settings != nil && s.NotAfter <= v.settings.NotAfter {
+	if v.ledger.head.Settings == now && v.settings != nil && s.NotAfter-v.settings.NotAfter < renewed.Milliseconds() {
 		return nil
 	}
 	if err := v.c.Box.Write(settingsName, raw); err != nil {

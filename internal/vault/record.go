@@ -62,7 +62,7 @@ type object struct {
 type ring struct {
 	Next  uint64 // number of the next event, from 1
 	Acked uint64 // events up to this one are with the server
-	Lost  uint64 // events overwritten before they were, since the last acknowledgement
+	Lost  uint64 // events overwritten before they were
 	Last  [32]byte
 }
 
@@ -123,8 +123,9 @@ type grace struct {
 
 // held is the state of one credential.
 type held struct {
-	ID   label
-	Next uint64 // lowest step or counter that was never used
+	ID     label
+	Next   uint64 // lowest step or counter that was never used
+	Issued uint64 // Next as the server wrote it last
 	// Root counts wrong answers given through root's programs; Own those of the
 	// user's own, which must not lock the door that root guards.
 	Root, Own fails
@@ -182,9 +183,16 @@ func (r *record) hold(id latchkey.AuthenticatorID) *held {
 	return nil
 }
 
-// denied reports whether a lasting denial holds at now.
+// holds reports whether a lasting denial holds at now.
 func (d denial) holds(now time.Time) bool {
 	return d.Reason != (word{}) && (d.Until == 0 || now.UnixMilli() < d.Until)
+}
+
+// clearedBy reports whether a header of the version ends the denial. A lock
+// ends by its time or an online MFA: the header that follows it at once only
+// says that the account as such is in order.
+func (d denial) clearedBy(version uint64) bool {
+	return version > d.Version && d.Reason != wordOf(string(latchkey.LockedOut))
 }
 
 func (t ticket) valid(now time.Time, boot tag16) bool {

@@ -59,11 +59,11 @@ func (d *draft) acknowledge(seq uint64, pending []api.Report) {
 	r := &d.head.Ring
 	if seq < r.Next || seq > farSeq {
 		if seq < r.Next && seq > r.Acked {
-			r.Acked, r.Lost = seq, 0
+			r.Acked = seq
 		}
 		return
 	}
-	r.Next, r.Acked, r.Lost = seq+1, seq, 0
+	r.Next, r.Acked = seq+1, seq
 	for _, p := range pending {
 		d.record(p)
 	}

@@ -62,8 +62,12 @@ func (s *scene) refused() (latchkey.Reason, bool) {
 	return "", false
 }
 
-// identify finds the user: by the uid that is tied to him, else by name.
+// identify finds the user: by the uid that is tied to him, else by name. An
+// account of the machine itself is nobody where the settings do not match those.
 func (v *Vault) identify(s *scene) {
+	if s.logon.Local && v.settings != nil && !v.settings.Settings.MatchLocal {
+		return
+	}
 	named, tied := v.named(s.logon), v.tied(s.logon)
 	found := tied
 	if len(tied) == 0 {
@@ -80,13 +84,8 @@ func (v *Vault) identify(s *scene) {
 	}
 }
 
-// named lists the users that a name means here. Users of the built-in directory
-// go by their bare name, for accounts of the machine itself only where the
-// settings match those.
+// named lists the users that a name means here.
 func (v *Vault) named(l latchkey.Logon) []uint32 {
-	if l.Local && v.settings != nil && !v.settings.Settings.MatchLocal {
-		return nil
-	}
 	tag := v.nameTag(l.User)
 	return v.living(func(r *record) bool { return slices.Contains(r.Names[:], tag) })
 }
@@ -202,7 +201,7 @@ func (v *Vault) userFacts(s *scene, f *policy.Facts) {
 func (v *Vault) denialFacts(s *scene, f *policy.Facts) {
 	f.Local.Enrolled = true
 	d := s.record.Denial
-	if !d.holds(s.now) || s.entry != nil && s.entry.Version > d.Version {
+	if !d.holds(s.now) || s.entry != nil && d.clearedBy(s.entry.Version) {
 		return
 	}
 	switch latchkey.Reason(d.Reason.String()) {

@@ -2,7 +2,9 @@ package vault
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +33,7 @@ func (v *Vault) Pending(limit int) (api.SyncRequest, error) {
 	}
 	req.Proof = proof
 	for _, r := range v.ledger.users {
-		if r.State == slotHeld || r.State == slotTomb {
+		if (r.State == slotHeld || r.State == slotTomb) && r.Version > 0 {
 			req.Users = append(req.Users, r.known())
 		}
 	}
@@ -42,13 +44,15 @@ func (v *Vault) Pending(limit int) (api.SyncRequest, error) {
 	return req, err
 }
 
+// known is what the server is told of a user: floors only where something was
+// used here since the server wrote them.
 func (r *record) known() api.Known {
 	k := api.Known{
 		User: latchkey.UserID(r.User.String()), Version: r.Version, Wiped: r.State == slotTomb,
 		Uses: int(r.Uses), Anchor: r.Anchor, Floors: []latchkey.Floor{},
 	}
 	for _, h := range r.Held {
-		if h.ID != (label{}) {
+		if h.ID != (label{}) && h.Next > h.Issued {
 			k.Floors = append(k.Floors, latchkey.Floor{Credential: latchkey.AuthenticatorID(h.ID.String()), Next: h.Next})
 		}
 	}
@@ -233,7 +237,15 @@ func (v *Vault) offered(b api.BundleResponse) func(string) (secret.Bytes, error)
 				return bundle.OpenChunk(c.Sealed, v.c.Sealing, v.c.Deployment, v.c.Machine, b.User, sum)
 			}
 		}
-		return held(sum)
+		raw, err := held(sum)
+		if digest := sha256.Sum256(raw); err == nil && hex.EncodeToString(digest[:]) == sum {
+			return raw, nil
+		}
+		if hexSum(sum) && (err == nil || passable(err)) {
+			// Damaged: forgotten, so that the next answer brings it again.
+			err = errors.Join(fmt.Errorf("chunk %s: %w", sum, ErrNone), v.c.Box.Remove(chunkName(b.User, sum)))
+		}
+		return nil, err
 	}
 }
 
@@ -257,7 +269,7 @@ func (v *Vault) keep(b api.BundleResponse, file []byte) error {
 // adoptHeader writes into the ledger what a new header changes.
 func (v *Vault) adoptHeader(h bundle.Header) error {
 	d, r := v.ledger.draft(), v.c.Clock()
-	rec := v.recordFor(d, h.User)
+	rec := v.recordFor(d, h.User, true)
 	if rec == nil {
 		return fmt.Errorf("bundle of %s: %w", h.User, ErrFull)
 	}
@@ -266,7 +278,7 @@ func (v *Vault) adoptHeader(h bundle.Header) error {
 	if h.UID != nil {
 		rec.Pinned, rec.UID = 1, *h.UID
 	}
-	if h.Version > rec.Denial.Version {
+	if rec.Denial.clearedBy(h.Version) {
 		rec.Denial = denial{}
 	}
 	if h.Anchor > d.head.LostAt {
@@ -278,30 +290,22 @@ func (v *Vault) adoptHeader(h bundle.Header) error {
 	return v.commit(d, r)
 }
 
-// arrange makes places for the credentials of a header, at the cost of those
-// that it no longer names. A new credential inherits the failures of its kind's
-// worst: changing the phone buys no guesses.
+// arrange gives the credentials of a header their places, and forgets those
+// that it no longer names. A new credential inherits the most failures of any:
+// changing the phone buys no guesses.
 func (r *record) arrange(cs []bundle.Credential) error {
-	worst := r.worst()
-	named := func(h held) bool {
-		return slices.ContainsFunc(cs, func(c bundle.Credential) bool { return labelOf(string(c.ID)) == h.ID })
-	}
+	old, worst := *r, r.worst()
+	r.Held = [maxCredentials]held{}
 	for _, c := range cs[:min(len(cs), maxCredentials)] {
-		isNew := r.find(c.ID) == nil
 		h := r.hold(c.ID)
-		for i := 0; h == nil && i < len(r.Held); i++ {
-			if !named(r.Held[i]) {
-				r.Held[i] = held{}
-				h = r.hold(c.ID)
-			}
-		}
 		if h == nil {
 			return errNoPlace
 		}
-		h.Next = max(h.Next, c.Next)
-		if isNew {
-			h.Root = worst
+		h.Root = worst
+		if was := old.find(c.ID); was != nil {
+			*h = *was
 		}
+		h.Next, h.Issued = max(h.Next, c.Next), c.Next
 	}
 	return nil
 }
@@ -320,7 +324,7 @@ func (r *record) worst() (f fails) {
 // leaves files that nobody opens any more, and the next contact repeats it.
 func (v *Vault) wipe(h bundle.Header) error {
 	d, r := v.ledger.draft(), v.c.Clock()
-	rec := v.recordFor(d, h.User)
+	rec := v.recordFor(d, h.User, true)
 	if rec == nil {
 		return fmt.Errorf("tombstone of %s: %w", h.User, ErrFull)
 	}
