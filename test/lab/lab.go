@@ -67,7 +67,8 @@ func New(tb TB) *Lab {
 	}
 	tb.Cleanup(func() { removeFolder(l.dir) })
 	must(tb, os.Chmod(l.dir, 0o755)) // whatever the umask: test users reach their homes
-	l.server = l.newCell("server", nil)
+	hosts := l.file("hosts", "127.0.0.1 localhost server "+ServerName+"\n", 0o644)
+	l.server = l.newCell("server", map[string]string{"/etc/hosts": hosts})
 	return l
 }
 
