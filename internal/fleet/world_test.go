@@ -43,9 +43,14 @@ type world struct {
 	authn  *authn.Authn
 	fleet  *fleet.Fleet
 	enroll *enroll.Enroll
-	mu     sync.Mutex
-	at     time.Time
+	clock  *hands
 	key    ed25519.PublicKey
+}
+
+// hands are those of a clock that tests set.
+type hands struct {
+	mu sync.Mutex
+	at time.Time
 }
 
 // housed is what a world asks of a test.
@@ -63,7 +68,7 @@ func newWorld(t housed) *world {
 
 func worldIn(t tester, dir string) *world {
 	t.Helper()
-	w := &world{tester: t, ctx: context.Background(), at: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
+	w := &world{tester: t, ctx: context.Background(), clock: &hands{at: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}}
 	db, err := store.Open(w.ctx, store.Config{Dir: dir, Now: w.now})
 	w.must(err)
 	w.db = db
@@ -78,15 +83,15 @@ func worldIn(t tester, dir string) *world {
 }
 
 func (w *world) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
+	return w.clock.at
 }
 
 func (w *world) pass(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = w.at.Add(d)
+	w.clock.mu.Lock()
+	defer w.clock.mu.Unlock()
+	w.clock.at = w.clock.at.Add(d)
 }
 
 func (w *world) must(err error) {
