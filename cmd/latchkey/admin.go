@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -53,12 +55,21 @@ func (p *program) adminVerb(use, short string, kind latchkey.EventKind, write wr
 			return named(err, names{"administrator": args[0]})
 		}
 		return p.print(out, func(w io.Writer) {
-			fmt.Fprintf(w, "export LATCHKEY_TOKEN=%s\nexport LATCHKEY_CA=%s\n", out.Token, out.CA)
+			fmt.Fprintf(w, "export LATCHKEY_TOKEN=%s\nexport LATCHKEY_CA=%s\n", out.Token, quoted(out.CA))
 			fmt.Fprintf(p.err, "The token is shown this once. LATCHKEY_SERVER is the address that latchkey serve prints.\n")
 		})
 	})
 	d.add(c)
 	return c
+}
+
+// quoted is a path as a shell takes it for one word.
+func quoted(path string) string {
+	plain := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-", r) }
+	if !strings.ContainsFunc(path, func(r rune) bool { return !plain(r) }) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 func newToken(ctx context.Context, db *store.DB, name string, kind latchkey.EventKind, write writeAdmin) (created, error) {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"latchkey"
@@ -37,7 +38,11 @@ func writeCA(db *store.DB) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return authority.Write(db.Dir())
+	path, err := authority.Write(db.Dir())
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path) // whoever uses it stands somewhere else
 }
 
 // A serving is a server whose addresses are taken.

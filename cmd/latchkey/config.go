@@ -32,7 +32,7 @@ type checked struct {
 func (p *program) configCheck() *cobra.Command {
 	var d dataFlags
 	var files []string
-	c := verb("check", "Check a data directory and policy files without changing anything", func(ctx context.Context, _ []string) error {
+	c := verb("check", "Check a data directory, opened as serve opens it, and policy files", func(ctx context.Context, _ []string) error {
 		if d.dir == "" && len(files) == 0 {
 			return &usageError{"nothing to check", "give --data DIR, -f FILE or both"}
 		}

@@ -43,13 +43,14 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server": startServer,
-			"exits":  exits,
-			"json":   jsonHas,
-			"mode":   ownerOnly,
-			"fill":   fill,
-			"join":   join,
-			"setenv": setenvFromJSON,
+			"server":    startServer,
+			"exits":     exits,
+			"json":      jsonHas,
+			"mode":      ownerOnly,
+			"fill":      fill,
+			"join":      join,
+			"strangers": strangers,
+			"setenv":    setenvFromJSON,
 		},
 	})
 }
@@ -251,4 +252,41 @@ func carrier(ts *testscript.TestScript) tls.Certificate {
 	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
 	ts.Check(err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k}
+}
+
+// strangers knocks at each listener with what opens the other.
+func strangers(ts *testscript.TestScript, _ bool, _ []string) {
+	token, err := api.ParseToken(ts.Getenv("TOKEN"))
+	ts.Check(err)
+	bearer := "Bearer " + ts.Getenv("LATCHKEY_TOKEN")
+	for _, k := range []struct {
+		method, url, authorization string
+		certified                  bool
+		want                       int // 0: no answer at all
+	}{
+		{"GET", ts.Getenv("LATCHKEY_SERVER") + "/api/v1/users", bearer, false, 200},
+		{"GET", ts.Getenv("LATCHKEY_SERVER") + "/api/v1/users", "", true, 401},
+		{"POST", token.URLs[0] + api.SyncPath, bearer, true, 401},
+		{"POST", token.URLs[0] + api.SyncPath, bearer, false, 0},
+		{"GET", token.URLs[0] + "/api/v1/users", bearer, true, 404},
+		{"POST", ts.Getenv("LATCHKEY_SERVER") + api.SyncPath, bearer, true, 404},
+	} {
+		conf := &tls.Config{InsecureSkipVerify: true} // as in join
+		if k.certified {
+			conf.Certificates = []tls.Certificate{carrier(ts)}
+		}
+		req, err := http.NewRequest(k.method, k.url, strings.NewReader(`{}`))
+		ts.Check(err)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", k.authorization)
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: conf, DisableKeepAlives: true}}
+		got := 0
+		if res, err := client.Do(req); err == nil {
+			got = res.StatusCode
+			ts.Check(res.Body.Close())
+		}
+		if got != k.want {
+			ts.Fatalf("%s %s with a certificate: %v answers %d, want %d", k.method, k.url, k.certified, got, k.want)
+		}
+	}
 }

@@ -375,9 +375,6 @@ func (endless) Read(p []byte) (int, error) {
 }
 
 func TestASlowBodyIsCutOff(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes as long as the server waits for a body")
-	}
 	t.Parallel()
 	w := newWorld(t)
 	var d net.Dialer

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,11 +20,13 @@ type record struct {
 
 type recordKey struct{}
 
-// note adds a fact to the request's log line. Never a secret.
+// note adds a fact to the request's log line, or replaces what was noted under
+// its name before. Never a secret.
 func note(ctx context.Context, key string, value any) {
 	if rec, ok := ctx.Value(recordKey{}).(*record); ok {
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
+		rec.attrs = slices.DeleteFunc(rec.attrs, func(a slog.Attr) bool { return a.Key == key })
 		rec.attrs = append(rec.attrs, slog.Any(key, value))
 	}
 }

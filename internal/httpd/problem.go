@@ -93,6 +93,7 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 // hushHuma makes huma's own errors speak our problems: its default ones repeat
 // the value that was sent.
 var hushHuma = sync.OnceFunc(func() {
+	huma.DefaultArrayNullable = false // our lists are never null
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		if status == http.StatusUnprocessableEntity {
 			status = http.StatusBadRequest

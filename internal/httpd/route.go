@@ -11,8 +11,8 @@ import (
 	"latchkey"
 )
 
-// bodyTimeout is how long a body may take to arrive.
-const bodyTimeout = 10 * time.Second
+// bodyTimeout is how long a body may take to arrive. Only tests change it.
+var bodyTimeout = 10 * time.Second
 
 // maxBody is the longest body that an administrator can send, in bytes.
 const maxBody = 1 << 20
