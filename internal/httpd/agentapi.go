@@ -41,14 +41,32 @@ type AgentFleet interface {
 // machine for its certificate (ca.Authority.AgentServer): who a machine is, its
 // key says, and nothing else.
 func Agent(a Agents) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("POST "+api.EnrollPath, a.joining())
-	handle(mux, a, api.BeginPath, a.begin)
-	handle(mux, a, api.AnswerPath, a.answer)
-	handle(mux, a, api.SyncPath, a.sync)
-	handle(mux, a, api.BundlePath, a.Fleet.Bundle)
-	handle(mux, a, api.HealthPath, a.health)
-	return guarded(jsonOnly(routed(mux)))
+	r := routes{api.EnrollPath: a.joining()}
+	handle(r, a, api.BeginPath, a.begin)
+	handle(r, a, api.AnswerPath, a.answer)
+	handle(r, a, api.SyncPath, a.sync)
+	handle(r, a, api.BundlePath, a.Fleet.Bundle)
+	handle(r, a, api.HealthPath, a.health)
+	return guarded(jsonOnly(r))
+}
+
+// routes are addresses, each spelt in one way: a mux would redirect others, and
+// no machine may follow a redirect.
+type routes map[string]http.Handler
+
+// ServeHTTP implements http.Handler.
+func (t routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h, ok := t[r.URL.Path]
+	switch {
+	case !ok:
+		writeProblem(w, plain(http.StatusNotFound, "no such address"))
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		writeProblem(w, plain(http.StatusMethodNotAllowed, "this address does not know that method"))
+	default:
+		note(r.Context(), "route", r.URL.Path)
+		h.ServeHTTP(w, r)
+	}
 }
 
 func (a Agents) begin(ctx context.Context, m latchkey.MachineID, in api.BeginRequest) (api.Turn, error) {
@@ -109,8 +127,8 @@ func (a Agents) joining() http.Handler {
 }
 
 // handle registers a route for machines that are known.
-func handle[I, O any](mux *http.ServeMux, a Agents, path string, do func(context.Context, latchkey.MachineID, I) (O, error)) {
-	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+func handle[I, O any](t routes, a Agents, path string, do func(context.Context, latchkey.MachineID, I) (O, error)) {
+	t[path] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in I
 		var out O
 		m, err := a.machine(r)
