@@ -59,8 +59,8 @@ func (l Line) splits() bool {
 
 // A rawLine is a line of a file with its continuations.
 type rawLine struct {
-	number int
-	text   string
+	number, last int // the first and last line in the file, from 1
+	text         string
 }
 
 var errUnfinished = errors.New("ends inside a continued line")
@@ -88,7 +88,7 @@ func assemble(data []byte) ([]rawLine, error) {
 			parts = append(parts, rest)
 			continue
 		}
-		found = append(found, rawLine{number: first, text: strings.Join(append(parts, text), " ")})
+		found = append(found, rawLine{number: first, last: i + 1, text: strings.Join(append(parts, text), " ")})
 		parts = nil
 	}
 	if parts != nil {

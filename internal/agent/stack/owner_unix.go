@@ -21,3 +21,6 @@ func owner(info fs.FileInfo) (uid, gid int) {
 	}
 	return -1, -1
 }
+
+// lock waits for the file's lock, which ends with the process.
+func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX) }

@@ -115,22 +115,40 @@ func (c *sshdReader) include(value string, depth int) error {
 		if !path.IsAbs(pattern) {
 			pattern = path.Join("/etc/ssh", pattern)
 		}
-		found, err := filepath.Glob(filepath.Join(c.tree.Root, pattern))
+		found, err := c.tree.glob(pattern)
 		if err != nil {
 			return err
 		}
-		slices.Sort(found)
 		for _, f := range found {
-			rel, err := filepath.Rel(c.tree.Root, f)
-			if err != nil {
-				return err
-			}
-			if err := c.file("/"+filepath.ToSlash(rel), depth+1); err != nil {
+			if err := c.file(f, depth+1); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// glob lists the files of the machine that match, sorted, planned ones
+// included.
+func (t Tree) glob(pattern string) ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(t.Root, pattern))
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range found {
+		rel, err := filepath.Rel(t.Root, f)
+		if err != nil {
+			return nil, err
+		}
+		found[i] = "/" + filepath.ToSlash(rel)
+	}
+	for name := range t.over {
+		if ok, err := path.Match(pattern, name); err == nil && ok {
+			found = append(found, name)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found), nil
 }
 
 // Take replaces the global values by what "sshd -T" printed: sshd's own word

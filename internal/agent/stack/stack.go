@@ -38,6 +38,10 @@ type Tree struct {
 	// PAM overrides the folder of the PAM services, "" means /etc/pam.d with
 	// /usr/lib/pam.d behind it. It is a path below Root.
 	PAM string
+
+	// over are files as they will be, by the machine's path, nil where one will
+	// be gone: what a plan would do is judged before it is done.
+	over map[string][]byte
 }
 
 // Folders of PAM services. A file in the first hides one in the others.
@@ -72,6 +76,11 @@ func (t Tree) path(name string) string {
 
 // read returns the contents of a file of the machine.
 func (t Tree) read(name string) ([]byte, error) {
+	if data, planned := t.over[name]; planned && data == nil {
+		return nil, fmt.Errorf("reading %s: %w", name, fs.ErrNotExist)
+	} else if planned {
+		return data, nil
+	}
 	f, err := os.Open(t.path(name))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, plain(err))
