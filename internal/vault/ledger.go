@@ -117,13 +117,13 @@ func openLedger(f File, key secret.Bytes) (*ledger, error) {
 		return nil, fmt.Errorf("%w: unknown form", errDamaged)
 	}
 	l.shape = super.Shape
-	return l, l.recover()
+	return l, l.restore()
 }
 
-// recover takes the newer head whose user slots are whole. A crash while a
+// restore takes the newer head whose user slots are whole. A crash while a
 // head or a slot was being written leaves the other head, and the copies that
 // it points to, untouched.
-func (l *ledger) recover() error {
+func (l *ledger) restore() error {
 	type candidate struct {
 		head
 		at int

@@ -433,18 +433,6 @@ func TestReserveOfSomethingElseChangesNothing(t *testing.T) {
 	expect(t, w.login(latchkey.Console, w.totp(w.wall)), replayed)
 }
 
-func TestAnUnwritableLedgerLetsNobodyIn(t *testing.T) {
-	t.Parallel()
-	w, _ := offline(t, asIs)
-	l := w.logon(latchkey.Console)
-	p := w.begin(l).Prompt
-	must(t, w.v.Close()) // every later write fails
-	_, err := w.v.Answer(context.Background(), l, latchkey.Answer{Prompt: p.ID, Value: secret.Bytes(w.totp(w.wall)), State: p.State})
-	if err == nil {
-		t.Error("let in without a record")
-	}
-}
-
 func TestTheVaultIsAnAuthorityLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	logontest.Run(t, func(t *testing.T) logontest.Fixture {

@@ -159,6 +159,7 @@ func (v *Vault) Close() error {
 		v.drop(u)
 	}
 	v.local.Wipe()
+	v.local = nil // a MAC under zeros would be one that anybody can make
 	return v.ledger.file.Close()
 }
 

@@ -74,7 +74,12 @@ func newWorld(t testing.TB) *world {
 	}
 	w.v, err = vault.Create(w.config, w.keySet(1), w.settings(func(*api.Settings) {}))
 	must(t, err)
-	t.Cleanup(func() { w.v.Close(); w.box.Close() })
+	t.Cleanup(func() {
+		if w.v != nil && w.box != nil {
+			w.v.Close()
+			w.box.Close()
+		}
+	})
 	return w
 }
 
