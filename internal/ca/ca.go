@@ -160,10 +160,11 @@ func (a *Authority) Server(hosts []string) (*tls.Config, error) {
 // self-made as they are. Who it is, its key says; the caller looks that up.
 func (a *Authority) AgentServer(hosts []string) (*tls.Config, error) {
 	c, err := a.Server(hosts)
-	if err == nil {
-		c.ClientAuth = tls.RequireAnyClientCert
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	c.ClientAuth = tls.RequireAnyClientCert
+	return c, nil
 }
 
 type leaf struct {

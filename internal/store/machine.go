@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"latchkey"
 )
@@ -60,12 +61,20 @@ func (db *DB) MachineNamed(ctx context.Context, name string) (latchkey.Machine, 
 
 // MachineByKey returns the id of the machine with an identity key, by the
 // SHA-256 of its SubjectPublicKeyInfo. An error with the code Unauthorized
-// where there is none.
+// where there is none. A key names one machine for good, removed or not, so
+// what was found once is kept.
 func (db *DB) MachineByKey(ctx context.Context, spki []byte) (latchkey.MachineID, error) {
+	if id, ok := db.keys.Load(string(spki)); ok {
+		return id.(latchkey.MachineID), nil
+	}
 	var id latchkey.MachineID
 	err := db.row(ctx, "SELECT id FROM machines WHERE identity_hash = $1", spki).Scan(&id)
-	if err = found(err, "unknown machine"); latchkey.CodeOf(err) == latchkey.NotFound {
-		err = latchkey.Errorf(latchkey.Unauthorized, "unknown machine")
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", latchkey.Errorf(latchkey.Unauthorized, "unknown machine")
 	}
-	return id, err
+	if err != nil {
+		return "", err
+	}
+	db.keys.Store(string(spki), id)
+	return id, nil
 }

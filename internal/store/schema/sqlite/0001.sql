@@ -180,8 +180,6 @@ CREATE TABLE events (
   position   BIGINT,
   hash       BLOB
 );
-CREATE INDEX events_time ON events (time);
-CREATE INDEX events_user ON events (user_id, time);
 CREATE INDEX events_used ON events (credential, used) WHERE credential IS NOT NULL;
 CREATE UNIQUE INDEX events_report ON events (machine_id, seq) WHERE seq IS NOT NULL;
 CREATE INDEX events_unsealed ON events (id) WHERE position IS NULL;
