@@ -151,14 +151,17 @@ func TestTwoFactorsAreTwoDifferentKinds(t *testing.T) {
 	}
 }
 
-func TestEveryReasonHasASentence(t *testing.T) {
+func TestEveryRefusalHasASentence(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	for _, r := range append(latchkey.LetIn, latchkey.Refusals...) {
-		s := logon.Sentence(latchkey.Verdict{Reason: r, Retry: now.Add(90 * time.Second)}, now)
+	for _, r := range latchkey.Refusals {
+		s := logon.Sentence(latchkey.Verdict{Outcome: latchkey.Denied, Reason: r, Retry: now.Add(90 * time.Second)}, now)
 		if len(s) < 9 {
 			t.Errorf("%s: %q", r, s)
 		}
+	}
+	if s := logon.Sentence(latchkey.Verdict{Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOnline}, now); s != "" {
+		t.Errorf("somebody who is let in as always is told %q", s)
 	}
 	want := "Too many wrong codes. Try again in 90 seconds."
 	if s := logon.Sentence(latchkey.Verdict{Reason: latchkey.Throttled, Retry: now.Add(90 * time.Second)}, now); s != want {

@@ -7,23 +7,19 @@ import (
 )
 
 // Sentence is what a person reads for a reason: what happened and what to do
-// next. It is the one place where reasons become words. The front-end puts the
-// reason's code behind it, so that a help desk can be told it.
+// next; "" where there is nothing to say: somebody who is let in as always is
+// told nothing, or every sudo would have a line more. It is the one place where
+// reasons become words. The front-end puts the reason's code behind it, so that
+// a help desk can be told it.
 func Sentence(v latchkey.Verdict, now time.Time) string {
 	text := sentence(v, now)
-	if text == "" {
+	if text == "" && !v.Outcome.Enters() {
 		text = "Something went wrong on this machine. Ask the help desk and tell them the code."
 	}
 	return text
 }
 
 var sentences = map[latchkey.Reason]string{
-	latchkey.VerifiedOnline:      "Verified.",
-	latchkey.Trusted:             "This machine is trusted for now.",
-	latchkey.Grace:               "You confirmed a moment ago.",
-	latchkey.MachineExempt:       "This machine is exempt from confirmation.",
-	latchkey.ScenarioOff:         "No confirmation is asked here.",
-	latchkey.NotCovered:          "No confirmation is asked of this account.",
 	latchkey.SkippedUnreachable:  "The server cannot be reached; your policy lets you in without confirmation.",
 	latchkey.SkippedNotEnrolled:  "You have no authenticator yet; your policy lets you in without one. Enroll one soon.",
 	latchkey.LogOnly:             "Confirmation is being tried out and was not asked.",
