@@ -20,6 +20,7 @@ var errGone = errors.New("front-end gone")
 // orders what they write and what is open.
 type conversation struct {
 	conn net.Conn
+	one  bool // the front-end has one field, filled in already
 
 	mu      sync.Mutex
 	last    uint32          // ID of the last ASK
@@ -54,6 +55,7 @@ func (s *Server) transact(ctx context.Context, c *conversation, who Caller) erro
 	beside.Go(func() { abort(c.read()) })
 	beside.Go(func() { c.tick(ctx, abort) })
 
+	c.one = begin.Flags&frame.FlagOneField != 0
 	v := s.decide(ctx, c, begin, who)
 	if cause := context.Cause(ctx); errors.Is(cause, frame.ErrMalformed) {
 		return cause

@@ -461,3 +461,30 @@ func TestWhatIsNoVerdictDenies(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+func TestWhoHasOneFieldIsAskedForOneCode(t *testing.T) {
+	t.Parallel()
+	s, _ := newServer(t, &desk{logon: func(ctx context.Context, s logon.Screen, l latchkey.Logon) latchkey.Verdict {
+		a, err := s.Ask(ctx, latchkey.Prompt{Kind: latchkey.AskChoice, Label: "Choose", Choices: []latchkey.Choice{{ID: "fido2"}, {ID: "hotp"}}})
+		if err != nil || string(a.Value) != "hotp" {
+			return latchkey.DenyVerdict(latchkey.InternalError)
+		}
+		if _, err := s.Ask(ctx, latchkey.Prompt{Kind: latchkey.AskConfirm, Label: "Trust?"}); !errors.Is(err, logon.ErrCancelled) {
+			return latchkey.DenyVerdict(latchkey.InternalError)
+		}
+		return oneCode(ctx, s, l)
+	}})
+	line, over := talkTo(t.Context(), s, Caller{})
+	b := begin("i3lock", "ana")
+	b.Flags = frame.FlagOneField
+	mustSend(t, line, hello(), b)
+	ask, _ := next(t, line).(frame.Ask)
+	if ask.Kind != frame.Secret {
+		t.Fatalf("asked %+v", ask)
+	}
+	mustSend(t, line, frame.Answer{ID: ask.ID, Value: []byte("424242")})
+	if got := verdictOf(t, line); got != "allow verified_online" {
+		t.Error(got)
+	}
+	<-over
+}

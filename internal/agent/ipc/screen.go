@@ -14,6 +14,9 @@ import (
 // returns at once. The prompt's own number is the authority's and stays here;
 // front-ends see numbers that never repeat within a conversation.
 func (c *conversation) Ask(ctx context.Context, p latchkey.Prompt) (latchkey.Answer, error) {
+	if c.one && p.Kind != latchkey.AskSecret {
+		return oneField(p)
+	}
 	m, err := ask(p)
 	if err != nil {
 		return latchkey.Answer{}, err
@@ -24,6 +27,17 @@ func (c *conversation) Ask(ctx context.Context, p latchkey.Prompt) (latchkey.Ans
 	}
 	value, err := c.wait(ctx, q, p.Expires)
 	return latchkey.Answer{Prompt: p.ID, Value: value, State: p.State}, err
+}
+
+// oneField answers for a person whose one field is filled in: of several kinds
+// he meant one that is typed as a code. Nothing else can be asked of him.
+func oneField(p latchkey.Prompt) (latchkey.Answer, error) {
+	for _, c := range p.Choices {
+		if k := latchkey.Kind(c.ID); k == latchkey.TOTP || k == latchkey.HOTP {
+			return latchkey.Answer{Prompt: p.ID, Value: []byte(c.ID), State: p.State}, nil
+		}
+	}
+	return latchkey.Answer{}, logon.ErrCancelled
 }
 
 // put sends the question and remembers it. The order matters: the answer may

@@ -109,12 +109,21 @@ func (c *Client) Bundle(ctx context.Context, q api.BundleRequest) (api.BundleRes
 	return a, err
 }
 
+// Enroll joins the machine. Errors: StatusError where the server refused, ErrPin
+// where it is not the right one.
+func (c *Client) Enroll(ctx context.Context, q api.EnrollRequest) (api.EnrollResponse, error) {
+	var a api.EnrollResponse
+	err := c.quietly(ctx, api.EnrollPath, q, &a, api.MaxBody)
+	return a, err
+}
+
 // maxBundle is above what the widest bundle needs: 90 days of two 8-digit
 // codebooks, in base64 within JSON.
 const maxBundle = 8 << 20
 
 // quietly is an exchange that nobody waits for. Its failure opens no memory of
-// failures: a sync that is refused says nothing about logons.
+// failures: a sync that is refused says nothing about logons. Its success ends
+// one.
 func (c *Client) quietly(ctx context.Context, path string, q, a any, most int64) error {
 	body, err := json.Marshal(q)
 	if err != nil {
@@ -126,5 +135,6 @@ func (c *Client) quietly(ctx context.Context, path string, q, a any, most int64)
 		c.mu.Unlock()
 		return fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
 	}
+	c.reached() // the pinned server answered: the next logon need not wait out the memory of a failure
 	return nil
 }

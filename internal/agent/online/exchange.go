@@ -54,7 +54,7 @@ func (c *Client) exchange(ctx context.Context, path string, body []byte, a any, 
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, errPin) {
+		if errors.Is(err, ErrPin) {
 			c.Alarm("pin_failure", err)
 		}
 		all = append(all, err)

@@ -64,7 +64,7 @@ func (b Budgets) filled() Budgets {
 // A Config says which server is the right one, and who asks.
 type Config struct {
 	URLs     []string         // base URLs of the agent listener, tried in order
-	Pin      Pin              // of the CA that vouches for them
+	Pins     []Pin            // of the CAs that may vouch for them
 	Identity *tls.Certificate // the machine's client certificate
 	Memory   Memory
 	// Floor is the earliest that it can be now. Certificates are judged by it,

@@ -170,7 +170,7 @@ func newWorld(t *testing.T, h http.HandlerFunc, change ...func(*world)) *world {
 	}
 	identity := w.ca.leaf(t, nil) // any certificate will do: the server pins the key
 	w.Client = &Client{Config: Config{
-		Pin: PinOf(w.ca.cert), Identity: &identity, Memory: w.notes, Rand: rand.Reader,
+		Pins: []Pin{PinOf(w.ca.cert)}, Identity: &identity, Memory: w.notes, Rand: rand.Reader,
 		Floor: func() time.Time { return start.Add(time.Hour) },
 		Alone: func(latchkey.Logon) bool { return true },
 		Alarm: func(what string, _ error) { _ = w.notes.note("alarm " + what) },
@@ -433,7 +433,7 @@ func TestOnlyThePinnedServerIsAsked(t *testing.T) {
 		"I14 TLS 1.2": {func(_ *testing.T, w *world) {
 			w.server.TLS.MinVersion, w.server.TLS.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 		}, false},
-		"no pin at all": {func(_ *testing.T, w *world) { w.Pin = Pin{} }, false},
+		"no pin at all": {func(_ *testing.T, w *world) { w.Pins = nil }, false},
 		"plain HTTP":    {func(_ *testing.T, w *world) { w.URLs = []string{"http"} }, false},
 	} {
 		t.Run(name, func(t *testing.T) {

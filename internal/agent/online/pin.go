@@ -2,17 +2,17 @@ package online
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// A Pin is the SHA-256 of the SubjectPublicKeyInfo of the server's CA. The zero
-// Pin matches nothing.
+// A Pin is the SHA-256 of the SubjectPublicKeyInfo of the server's CA. No pins
+// match nothing.
 type Pin [sha256.Size]byte
 
 // PinOf returns the pin of a certificate.
@@ -30,8 +30,8 @@ func ParsePin(s string) (Pin, error) {
 // String returns the hexadecimal form.
 func (p Pin) String() string { return hex.EncodeToString(p[:]) }
 
-// errPin: whoever answered is not the server, or nobody can tell.
-var errPin = errors.New("not the server that this machine was enrolled with")
+// ErrPin: whoever answered is not the server, or nobody can tell.
+var ErrPin = errors.New("not the server that this machine was enrolled with")
 
 // tls is the configuration for one host, a name or an address.
 func (c Config) tls(host string) *tls.Config {
@@ -42,7 +42,7 @@ func (c Config) tls(host string) *tls.Config {
 		// VerifyConnection does them by the pin and the clock floor instead; it
 		// is called for every connection, and without it none is made.
 		InsecureSkipVerify: true,
-		VerifyConnection:   func(s tls.ConnectionState) error { return verifyServer(s.PeerCertificates, host, c.Pin, c.Floor()) },
+		VerifyConnection:   func(s tls.ConnectionState) error { return verifyServer(s.PeerCertificates, host, c.Pins, c.Floor()) },
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			if c.Identity == nil {
 				return &tls.Certificate{}, nil
@@ -52,16 +52,16 @@ func (c Config) tls(host string) *tls.Config {
 	}
 }
 
-// verifyServer checks the chain up to the pinned CA, which the server sends
+// verifyServer checks the chain up to a pinned CA, which the server sends
 // along, and the name.
-func verifyServer(chain []*x509.Certificate, host string, pin Pin, floor time.Time) error {
+func verifyServer(chain []*x509.Certificate, host string, pins []Pin, floor time.Time) error {
 	if len(chain) == 0 || host == "" {
-		return fmt.Errorf("%w: no certificate", errPin)
+		return fmt.Errorf("%w: no certificate", ErrPin)
 	}
 	leaf, roots, between := chain[0], x509.NewCertPool(), x509.NewCertPool()
 	found := false
 	for _, cert := range chain {
-		if own := PinOf(cert); cert.IsCA && pin != (Pin{}) && subtle.ConstantTimeCompare(own[:], pin[:]) == 1 {
+		if own := PinOf(cert); cert.IsCA && own != (Pin{}) && slices.Contains(pins, own) {
 			roots.AddCert(cert)
 			found = true
 		} else if cert != leaf {
@@ -69,7 +69,7 @@ func verifyServer(chain []*x509.Certificate, host string, pin Pin, floor time.Ti
 		}
 	}
 	if !found {
-		return fmt.Errorf("%w: its certificate is from another CA", errPin)
+		return fmt.Errorf("%w: its certificate is from another CA", ErrPin)
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{
 		DNSName: host, Roots: roots, Intermediates: between,
@@ -77,7 +77,7 @@ func verifyServer(chain []*x509.Certificate, host string, pin Pin, floor time.Ti
 		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errPin, err)
+		return fmt.Errorf("%w: %w", ErrPin, err)
 	}
 	return nil
 }
