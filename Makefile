@@ -47,7 +47,7 @@ test-native:
 test-go:
 	scripts/go-packages quick | xargs -r $(GO) test -race
 	scripts/go-packages database | xargs -r $(GO) test
-	LATCHKEY_BIN=$(BIN) $(GO) test $(AS_ROOT) ./test/...
+	LATCHKEY_BIN=$(BIN) $(GO) test -parallel 4 $(AS_ROOT) ./test/...
 
 race: build build-testclock ## all Go tests with the race detector (slow)
 	scripts/go-packages quick | xargs -r $(GO) test -race

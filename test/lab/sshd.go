@@ -16,6 +16,10 @@ const sshPort = 22 // the cell's own
 func (m *Machine) ServeSSH(methods string) {
 	m.lab.tb.Helper()
 	host := m.key("ssh/host", 0)
+	public, err := os.ReadFile(host + ".pub")
+	must(m.lab.tb, err)
+	// Known beforehand, so that the client has nothing of its own to say.
+	m.file("ssh/known", "127.0.0.1 "+string(public), 0o644)
 	config := m.file("ssh/config", fmt.Sprintf(`Port %d
 ListenAddress 127.0.0.1
 HostKey %s
@@ -68,8 +72,8 @@ func (m *Machine) SSH(user string, command ...string) *Terminal {
 
 func (m *Machine) ssh(user string) []string {
 	args := []string{
-		"ssh", "-F", "/dev/null", "-p", fmt.Sprint(sshPort), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-		"-o", "LogLevel=ERROR", "-o", "NumberOfPasswordPrompts=1", "-o", "IdentitiesOnly=yes",
+		"ssh", "-F", "/dev/null", "-p", fmt.Sprint(sshPort), "-o", "StrictHostKeyChecking=yes",
+		"-o", "UserKnownHostsFile=" + filepath.Join(m.dir, "ssh/known"), "-o", "NumberOfPasswordPrompts=1", "-o", "IdentitiesOnly=yes",
 	}
 	if key := filepath.Join(m.dir, "ssh", user); exists(key) {
 		args = append(args, "-i", key)
