@@ -430,7 +430,7 @@ func TestAMachineThatReportsTheImpossibleIsIssuedNothing(t *testing.T) {
 	type lie func(m *machine, u latchkey.UserID, totp, hotp latchkey.AuthenticatorID) []api.Known
 	for name, tell := range map[string]lie{
 		"a step of the future": func(m *machine, u latchkey.UserID, totp, _ latchkey.AuthenticatorID) []api.Known {
-			m.offline(u, totp, otp.Step(m.now(), 30)+2)
+			m.offline(u, totp, otp.Step(m.now(), 30)+20)
 			return nil
 		},
 		"a step past the last day": func(m *machine, u latchkey.UserID, totp, _ latchkey.AuthenticatorID) []api.Known {
@@ -447,10 +447,17 @@ func TestAMachineThatReportsTheImpossibleIsIssuedNothing(t *testing.T) {
 			return nil
 		},
 		"a floor of the future": func(m *machine, u latchkey.UserID, totp, _ latchkey.AuthenticatorID) []api.Known {
-			return []api.Known{{User: u, Floors: []latchkey.Floor{{Credential: totp, Next: otp.Step(m.now(), 30) + 3}}}}
+			return []api.Known{{User: u, Floors: []latchkey.Floor{{Credential: totp, Next: otp.Step(m.now(), 30) + 20}}}}
 		},
 		"a floor of a counter that was not handed out": func(m *machine, u latchkey.UserID, _, hotp latchkey.AuthenticatorID) []api.Known {
 			return []api.Known{{User: u, Floors: []latchkey.Floor{{Credential: hotp, Next: 1 << 62}}}}
+		},
+		"E08 another history": func(m *machine, u latchkey.UserID, _, _ latchkey.AuthenticatorID) []api.Known {
+			m.report(api.Report{User: u, Outcome: latchkey.Denied, Reason: latchkey.WrongCode})
+			m.sync()
+			m.queue[0].At++ // what a copy of the machine wrote in the same place
+			m.report(api.Report{User: u, Outcome: latchkey.Denied, Reason: latchkey.WrongCode})
+			return nil
 		},
 		"E08 a ledger that went back": func(m *machine, _ latchkey.UserID, _, _ latchkey.AuthenticatorID) []api.Known {
 			m.generation = 3
@@ -494,6 +501,46 @@ func TestAMachineThatReportsTheImpossibleIsIssuedNothing(t *testing.T) {
 				t.Errorf("after approval: %s, %v", out.State, out.Users)
 			}
 		})
+	}
+}
+
+func TestAClockThatIsALittleAheadIsNoLie(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.user("ana", latchkey.TOTP)
+	m := w.machine("pc-1")
+	w.expect(m.login("ana", w.code(-1)), "allow verified_online")
+	m.sync()
+	c := m.fetch(u).Credentials[0].ID
+	m.offline(u, c, otp.Step(w.now(), 30)+5)
+	if out := m.sync(); out.State != "active" || len(w.incidents()) != 0 {
+		t.Errorf("%s, %v", out.State, w.incidents())
+	}
+	// The floor goes no further than what the server itself would take now.
+	w.expect(m.login("ana", w.code(1)), "deny code_already_used")
+	w.pass(time.Minute)
+	w.expect(m.login("ana", w.code(0)), "allow verified_online")
+}
+
+func TestADeletedUserWhoWasOnlySeenIsWipedToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.user("ana", latchkey.TOTP)
+	w.policy(func(p *latchkey.Policy) { p.Offline.Enabled = false })
+	m := w.machine("pc-1")
+	w.expect(m.login("ana", w.code(0)), "allow verified_online")
+	m.sync()
+	if m.fetch(u).Enrolled {
+		t.Fatal("enrolled")
+	}
+	w.pass(time.Second)
+	w.must(w.db.DeleteUser(w.ctx, u, latchkey.Event{Kind: latchkey.UserDeleted}))
+	v := version(m.sync(), u)
+	if h := m.fetch(u); h.Status != bundle.Tombstoned || h.Version != v {
+		t.Errorf("header %+v", h)
+	}
+	if got := m.sync(api.Known{User: u, Version: v, Wiped: true}); len(got.Users) != 0 {
+		t.Errorf("still told of %v", got.Users)
 	}
 }
 

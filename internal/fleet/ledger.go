@@ -16,6 +16,7 @@ type Ledger struct {
 	Machine    latchkey.Machine
 	Generation uint64 // of the machine's own ledger, as reported last
 	Reported   uint64 // events up to this seq are stored
+	Hash       string // of the last of them
 	Lost       uint64
 	Policies   []latchkey.Policy
 	Users      map[latchkey.UserID]*Member
@@ -25,6 +26,7 @@ type Ledger struct {
 type Member struct {
 	User       latchkey.User
 	Deleted    bool
+	DeletedAt  time.Time
 	UID        *uint32
 	EnrolledAt time.Time
 	RemovedAt  time.Time // disenrolled
@@ -44,10 +46,13 @@ type Member struct {
 // enrolled reports whether he may log in offline.
 func (m Member) enrolled() bool { return !m.EnrolledAt.IsZero() && m.RemovedAt.IsZero() && !m.Deleted }
 
-// wiping reports whether the machine has yet to wipe what it holds of him.
+// wiping reports whether the machine has yet to wipe what it holds of him: of
+// one who was disenrolled the codes, of one who was deleted also his status.
 func (m Member) wiping() bool {
-	ended := !m.RemovedAt.IsZero() || m.Deleted
-	return !m.EnrolledAt.IsZero() && ended && m.WipedAt.IsZero()
+	if m.Deleted {
+		return m.Version > 0 && (m.WipedAt.IsZero() || m.WipedAt.Before(m.DeletedAt))
+	}
+	return !m.EnrolledAt.IsZero() && !m.RemovedAt.IsZero() && m.WipedAt.IsZero()
 }
 
 // gone reports whether nothing is left to say about him.
@@ -98,6 +103,7 @@ type Merger struct {
 	Proven   uint64 // the machine holds settings of this version
 	From     Ledger // what was judged by
 	Seq      uint64 // events up to here are stored from now on
+	Hash     string // of the last of them
 	Lost     uint64
 	Gen      uint64
 	Events   []Entry

@@ -17,6 +17,11 @@ import (
 // totpWindow is how many steps each side of now a machine accepts.
 const totpWindow = 1
 
+// clockSlack is how far ahead a machine's clock may be before a code of its
+// present is taken for a lie. Within it floors are raised to the server's own
+// present at most.
+const clockSlack = 5 * time.Minute
+
 // MaxReports is the most events in one report; a machine sends the rest next.
 const MaxReports = 1000
 
@@ -38,7 +43,7 @@ func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger
 	}
 	j.merger = Merger{
 		Now: j.now, Machine: l.Machine.ID, OS: in.OS, Version: in.AgentVersion, From: l, Proven: f.proven(l.Machine, in.Proof),
-		Seq: l.Reported, Lost: max(l.Lost, in.Lost), Gen: max(l.Generation, in.Generation), Raise: map[latchkey.AuthenticatorID]uint64{},
+		Seq: l.Reported, Hash: l.Hash, Lost: max(l.Lost, in.Lost), Gen: max(l.Generation, in.Generation), Raise: map[latchkey.AuthenticatorID]uint64{},
 	}
 	if in.Generation < l.Generation {
 		j.suspect("the machine's ledger went back", "generation", fmt.Sprintf("%d after %d", in.Generation, l.Generation))
@@ -80,10 +85,14 @@ func (j *judge) events(in api.SyncRequest) error {
 	list := slices.Clone(in.Events)
 	slices.SortFunc(list, func(a, b api.Report) int { return cmp.Compare(a.Seq, b.Seq) })
 	lost := j.merger.Lost - j.ledger.Lost
+	if j.ledger.Machine.State == latchkey.Removed {
+		list = nil // it fills no audit trail any more
+	}
 	for _, r := range list[:min(len(list), MaxReports)] {
 		if r.Seq <= j.merger.Seq {
 			continue // delivered before
 		}
+		j.chain(r)
 		if gap := r.Seq - j.merger.Seq - 1; gap > lost {
 			j.incident("events are missing from the machine's reports", "gap", fmt.Sprintf("%d before %d", gap, r.Seq))
 		} else {
@@ -101,6 +110,16 @@ func (j *judge) events(in api.SyncRequest) error {
 		})
 	}
 	return nil
+}
+
+// chain compares what an event says of the one before with the one that was
+// delivered. Where they differ somebody wrote another history: a copy of the
+// machine, or an older state of it.
+func (j *judge) chain(r api.Report) {
+	if r.Seq == j.merger.Seq+1 && j.merger.Hash != "" && r.Prev != j.merger.Hash {
+		j.suspect("the machine's history is not the one it told before", "seq", fmt.Sprint(r.Seq))
+	}
+	j.merger.Hash = r.Sum()
 }
 
 // event takes one event into the audit trail, and what it says where that can
@@ -146,7 +165,7 @@ func (j *judge) entry(r api.Report) Entry {
 	if r.Kind != "" {
 		e.Detail = map[string]string{"kind": short(string(r.Kind))}
 	}
-	if !slices.Contains(outcomes, r.Outcome) || !r.Reason.Known() || !slices.Contains(latchkey.Scenarios, r.Scenario) {
+	if !slices.Contains(outcomes, r.Outcome) || !r.Reason.Known() || r.Scenario != "" && !slices.Contains(latchkey.Scenarios, r.Scenario) {
 		e.Outcome, e.Reason, e.Scenario = latchkey.Denied, latchkey.InternalError, ""
 		j.incident("an event holds words that no agent writes", "seq", fmt.Sprint(r.Seq))
 	}
@@ -191,7 +210,7 @@ func (j *judge) impossible(m *Member, t *Token, used uint64) string {
 	switch {
 	case m.EnrolledAt.IsZero():
 		return "an event is of a user who was never enrolled on the machine"
-	case used >= t.issued(j.now):
+	case used >= t.issued(j.now.Add(clockSlack)):
 		return "an event names a code that the machine does not have yet"
 	case t.Kind == latchkey.TOTP && used > j.horizon(m, t):
 		return "an event names a code past the user's last offline day"
@@ -257,7 +276,7 @@ func (j *judge) floor(m *Member, fl latchkey.Floor) {
 		j.suspect("the machine holds an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", fl.Credential))
 		return
 	}
-	if fl.Next > t.issued(j.now) {
+	if fl.Next > t.issued(j.now.Add(clockSlack)) {
 		j.suspect("the machine reports a code as used that it does not have yet", "next", fmt.Sprint(fl.Next))
 		return
 	}

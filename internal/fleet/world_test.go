@@ -245,6 +245,9 @@ func (m *machine) report(r api.Report) {
 	if r.Scenario == "" {
 		r.Scenario = latchkey.Console
 	}
+	if n := len(m.queue); n > 0 {
+		r.Prev = m.queue[n-1].Sum()
+	}
 	m.queue = append(m.queue, r)
 }
 

@@ -147,8 +147,8 @@ func (db *DB) ApproveMachine(ctx context.Context, id latchkey.MachineID, e latch
 			e.Detail = with(e.Detail, "replaces", "the machine of the same name")
 		}
 		// A quarantined ledger may have been rolled back: the next report begins
-		// a new count of generations.
-		const approve = `UPDATE machines SET state = 'active', quarantine = '', generation = 0
+		// a new count of generations and a new history.
+		const approve = `UPDATE machines SET state = 'active', quarantine = '', generation = 0, report_hash = ''
 			WHERE id = $1 AND state IN ('pending', 'quarantined')`
 		if n, err = t.affected(approve, string(id)); err == nil && n != 1 {
 			err = latchkey.Errorf(latchkey.Conflict, "the machine is neither pending nor quarantined")

@@ -20,9 +20,9 @@ func (db *DB) Ledger(ctx context.Context, id latchkey.MachineID, only latchkey.U
 	l := fleet.Ledger{Users: map[latchkey.UserID]*fleet.Member{}}
 	var row machineRow
 	var revision, gen, reported, lost int64
-	err := db.row(ctx, "SELECT r.value, m.generation, m.reported, m.lost, "+machineColumns+
+	err := db.row(ctx, "SELECT r.value, m.generation, m.reported, m.report_hash, m.lost, "+machineColumns+
 		" FROM machines m JOIN revisions r ON r.name = 'policies' WHERE m.id = $1", string(id)).
-		Scan(append([]any{&revision, &gen, &reported, &lost}, row.dest()...)...)
+		Scan(append([]any{&revision, &gen, &reported, &l.Hash, &lost}, row.dest()...)...)
 	if err = found(err, "no such machine"); err != nil {
 		return l, err
 	}
@@ -57,7 +57,7 @@ func scanMember(l fleet.Ledger) func(*sql.Rows) error {
 		if m.User, err = u.noun(); err != nil {
 			return err
 		}
-		m.Deleted, m.UID = u.deletedAt.Valid, uidOf(uid)
+		m.Deleted, m.DeletedAt, m.UID = u.deletedAt.Valid, timeOf(u.deletedAt), uidOf(uid)
 		m.EnrolledAt, m.RemovedAt, m.WipedAt = timeOf(enrolled), timeOf(removed), timeOf(wiped)
 		m.Anchor, m.RetryAt, m.IssuedAt = timeOf(anchor), timeOf(retry), time.UnixMilli(issued).UTC()
 		m.Version, m.Highest, m.Acked = uint64(header), uint64(highest), uint64(acked)
@@ -143,10 +143,10 @@ func (db *DB) Merge(ctx context.Context, m fleet.Merger) (version uint64, err er
 func (t *Tx) contact(m fleet.Merger) (uint64, error) {
 	version := max(m.Now.UnixMilli(), int64(m.Proven)+1)
 	const update = `UPDATE machines SET os = $1, agent_version = $2, generation = $3, reported = $4, lost = $5, last_contact = $6,
-		version = CASE WHEN version >= $7 THEN version + 1 ELSE $7 END
+		version = CASE WHEN version >= $7 THEN version + 1 ELSE $7 END, report_hash = $12
 		WHERE id = $8 AND reported = $9 AND generation = $10 AND lost = $11 RETURNING version`
 	err := t.row(update, m.OS, m.Version, int64(m.Gen), int64(m.Seq), int64(m.Lost), m.Now.UnixMilli(), version,
-		string(m.Machine), int64(m.From.Reported), int64(m.From.Generation), int64(m.From.Lost)).Scan(&version)
+		string(m.Machine), int64(m.From.Reported), int64(m.From.Generation), int64(m.From.Lost), m.Hash).Scan(&version)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fleet.ErrRaced
 	}
