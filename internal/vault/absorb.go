@@ -142,10 +142,11 @@ func (r *record) deny(w api.Verdict) {
 	}
 }
 
-// pin ties the uid to the user at his first online success. A uid whose owner
+// pin ties the uid to the user at his first online success through a program of
+// root, which has looked the uid up; others only claim a name. A uid whose owner
 // is gone may be tied again.
 func (v *Vault) pin(d *draft, r *record, l latchkey.Logon) {
-	if l.UID == nil || r.Pinned == 1 {
+	if l.UID == nil || l.Caller != 0 || r.Pinned == 1 {
 		return
 	}
 	for i := range v.ledger.users {

@@ -124,3 +124,11 @@ func TestF03KilledAtEveryWriteOfAWrongAnswer(t *testing.T) {
 	w.pass(time.Hour)
 	expect(t, w.login(latchkey.Console, w.hotp(0)), allowed)
 }
+
+func TestAnUnwritableLedgerLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	w, _ := offline(t, asIs)
+	if said, answered := w.kill(w.totp(w.wall), 0, 0); answered {
+		t.Errorf("answered %s without a record", said)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -660,6 +661,42 @@ func TestTheFirstOnlineLoginTiesTheUid(t *testing.T) {
 	l = w.logon(latchkey.Console)
 	l.UID = uid(1000)
 	expect(t, w.run(l, w.totp(w.wall)), allowed)
+}
+
+func TestAProgramOfTheUsersOwnTiesNoUid(t *testing.T) {
+	t.Parallel()
+	w, _ := offline(t, asIs)
+	l := w.logon(latchkey.Unlock)
+	l.UID, l.Caller = uid(1000), 1000
+	w.absorb(l, func(v *api.Verdict) { v.Anchor = w.wall.UnixMilli() })
+	l = w.logon(latchkey.Console)
+	l.UID = uid(1001)
+	expect(t, w.run(l, w.totp(w.wall)), allowed)
+}
+
+func TestStatusSaysWhatTheMachineCouldDoAlone(t *testing.T) {
+	t.Parallel()
+	w, _ := offline(t, func(u *user) { u.sources = []bundle.Source{totpSource(t), hotpSource(t)} })
+	expect(t, w.login(latchkey.Console, "totp", w.totp(w.wall)), allowed)
+	s := w.v.Status()
+	if !s.Signed || s.Corrupt || s.Removed || s.Behind || !s.SignedAt.Equal(start) || s.Pending != 1 || s.Generation == 0 || len(s.Users) != 1 {
+		t.Fatalf("status %+v", s)
+	}
+	u := s.Users[0]
+	if u.ID != ana || u.User != "Ana" || !u.Enrolled || u.Locked || u.Denied != "" || u.Left == nil || u.Left.Logins != 2 ||
+		!slices.Equal(u.Authenticators, []latchkey.Kind{latchkey.TOTP, latchkey.HOTP}) {
+		t.Errorf("user %+v", u)
+	}
+	w.absorb(w.logon(latchkey.Console), func(v *api.Verdict) {
+		v.Outcome, v.Reason, v.Sticky = latchkey.Denied, latchkey.AccountDisabled, true
+	})
+	if u := w.v.Status().Users[0]; u.Denied != latchkey.AccountDisabled {
+		t.Errorf("denied %q", u.Denied)
+	}
+	before := w.v.Status().Generation
+	if w.v.Status().Generation != before {
+		t.Error("looking at the status wrote something")
+	}
 }
 
 func TestAUserSeenOnlineWithoutABundleIsNotEnrolledHere(t *testing.T) {
