@@ -58,7 +58,7 @@ func (b *bench) newServer(name, program string, env ...string) (*server, error) 
 		return nil, err
 	}
 	s.token, s.caFile = made.Token, made.CA
-	s.client, err = apiclient.New("https://"+s.admin, s.token, s.ca)
+	s.client, err = apiclient.New("https://"+s.admin, s.token, s.ca, time.Now)
 	return s, err
 }
 
