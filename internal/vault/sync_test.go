@@ -747,6 +747,28 @@ func TestASecondVaultIsNotCreatedOverTheFirst(t *testing.T) {
 	expect(t, w.login(latchkey.Console, w.totp(w.wall)), allowed)
 }
 
+func TestAJoinThatFailsCanBeTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.v.Close()
+	must(t, w.box.Remove("ledger"))
+	must(t, w.box.Remove("local.key"))
+	good := w.settings(func(*api.Settings) {})
+	for name, tc := range map[string]struct{ keys, settings []byte }{
+		"settings of another machine": {w.keySet(1), w.settings(func(s *api.Settings) { s.Machine = "m2" })},
+		"keys that are none":          {[]byte("{}"), good},
+		"keys signed by none of them": {w.sign(api.KeySetType, api.KeySet{Deployment: deployment, Version: 1, Keys: []string{"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}), good},
+		"no keys at all":              {w.sign(api.KeySetType, api.KeySet{Deployment: deployment, Version: 1, Keys: []string{}}), good},
+	} {
+		if _, err := vault.Create(w.config, tc.keys, tc.settings); err == nil {
+			t.Errorf("%s: created", name)
+		}
+	}
+	var err error
+	w.v, err = vault.Create(w.config, w.keySet(1), good)
+	must(t, err)
+}
+
 func TestAKeySetFromOutsideIsRefused(t *testing.T) {
 	t.Parallel()
 	w, u := offline(t, asIs)

@@ -114,19 +114,32 @@ func Create(c Config, keys, settings []byte) (*Vault, error) {
 		return nil, fmt.Errorf("creating vault: %w", err)
 	}
 	v := empty(c)
-	if err := v.newKey(); err != nil {
-		return nil, fmt.Errorf("creating vault: %w", err)
-	}
-	if err := v.newLedger(head{}); err != nil {
-		return nil, fmt.Errorf("creating vault: %w", err)
-	}
-	if err := v.storeKeys(keys); err != nil {
-		return nil, fmt.Errorf("creating vault: %w", err)
-	}
-	if err := v.storeSettings(settings); err != nil {
+	if err := v.join(keys, settings); err != nil {
 		return nil, fmt.Errorf("creating vault: %w", err)
 	}
 	return v, nil
+}
+
+// join verifies everything before it writes anything: a join that fails can be
+// tried again.
+func (v *Vault) join(keys, settings []byte) error {
+	v.ledger = &ledger{} // nothing has been seen
+	if _, err := v.takeKeys(keys, true); err != nil {
+		return err
+	}
+	if _, _, err := v.readSettings(settings); err != nil {
+		return err
+	}
+	if err := v.newKey(); err != nil {
+		return err
+	}
+	if err := v.newLedger(head{}); err != nil {
+		return err
+	}
+	if err := v.storeKeys(keys); err != nil {
+		return err
+	}
+	return v.storeSettings(settings)
 }
 
 // Open opens the vault. A ledger that is missing or damaged is no error: it is
