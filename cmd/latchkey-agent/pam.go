@@ -278,16 +278,20 @@ func (p *program) pamRevert(f *pamFlags) *cobra.Command {
 }
 
 // awaitRevert is the timer: it ends when nothing waits any more. It looks
-// often, because the clocks may jump and a confirmation tells nobody.
+// often, because the clocks may jump and a confirmation tells nobody, and it
+// tries again after an error: a full disk may be emptied.
 func (f *pamFlags) awaitRevert(ctx context.Context) error {
 	for {
 		left, err := f.revertDue()
-		if err != nil || left == 0 {
-			return err
+		if err == nil && left == 0 {
+			return nil
+		}
+		if err != nil {
+			left = time.Second
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return err
 		case <-time.After(min(left, 5*time.Second)):
 		}
 	}

@@ -43,6 +43,8 @@ type Verdict struct {
 	Protects, Sound bool
 	// AccountProtects is Protects for the account phase.
 	AccountProtects bool
+	// ModuleBad: the module's file is missing, or not root's alone.
+	ModuleBad bool
 }
 
 // Judge walks through a stack and says what it is worth.
@@ -173,6 +175,7 @@ func (j *judgement) module() {
 		}
 		seen[l.Path] = true
 		if err := j.tree.CheckModule(l.Path); err != nil {
+			j.verdict.ModuleBad = true
 			j.wrong("%s: %v", place(l), err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -198,6 +199,9 @@ func (k Keeper) Confirm() error {
 
 // Pending returns the change that waits, or ErrNothingPending.
 func (k Keeper) Pending() (Pending, error) {
+	if _, err := os.Lstat(filepath.Join(k.State, pendingName)); errors.Is(err, fs.ErrNotExist) {
+		return Pending{}, ErrNothingPending
+	}
 	unlock, state, err := k.open()
 	if err != nil {
 		return Pending{}, err
@@ -210,10 +214,10 @@ func (k Keeper) Pending() (Pending, error) {
 // long one that is not due yet has left, 0 where nothing waits. The agent calls
 // it when it starts, still as root, and the timer process when it wakes.
 func (k Keeper) RevertDue(now Moment) (left time.Duration, reverted bool, err error) {
-	unlock, state, err := k.open()
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(k.State, pendingName)); errors.Is(err, fs.ErrNotExist) {
 		return 0, false, nil
 	}
+	unlock, state, err := k.open()
 	if err != nil {
 		return 0, false, err
 	}

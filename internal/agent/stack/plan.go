@@ -182,7 +182,8 @@ func (p *planner) enable(service string, o Options) error {
 	if err != nil {
 		return err
 	}
-	if v := p.tree.Judge(p.tree.Load(service)); v.State == Protected && p.says(service, o) {
+	v := p.tree.judgeService(service)
+	if good := v.State == Protected || v.ModuleBad && len(v.Reasons) == 1; good && v.Protects && p.says(service, o) {
 		p.note("%s is protected already", service)
 		return nil
 	}
@@ -215,13 +216,26 @@ func (p *planner) place(c Change, service string, o Options) error {
 		}
 		c.After = insert(base, parts, at, o)
 		v := p.tree.with(&c).judgeService(service)
-		if v.State == Protected && v.Protects && v.Sound {
-			p.add(c)
+		if v.Protects && v.Sound && (v.AccountProtects || !hasAccount(parts)) {
+			p.put(c, service)
 			return nil
 		}
 		why = strings.Join(v.Reasons, "; ")
 	}
 	return fmt.Errorf("%w in %s: %s", ErrNoPlace, c.File, why)
+}
+
+// put adds a change that is one.
+func (p *planner) put(c Change, service string) {
+	if c.Existed && bytes.Equal(c.Before, c.After) {
+		p.note("%s has our lines already", service)
+		return
+	}
+	p.add(c)
+}
+
+func hasAccount(parts []part) bool {
+	return slices.ContainsFunc(parts, func(p part) bool { return p.account })
 }
 
 func (t Tree) judgeService(service string) Verdict { return t.Judge(t.Load(service)) }

@@ -98,6 +98,23 @@ func TestAPlanIsRefused(t *testing.T) {
 	}
 }
 
+func TestAMissingModuleDoesNotHinderAPlan(t *testing.T) {
+	t.Parallel()
+	tree := debian(t)
+	if err := os.Remove(tree.path("/usr/lib/x86_64-linux-gnu/security/" + Module)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := tree.PlanEnable([]string{"su", "su-l"}, Options{})
+	if err != nil || len(p.Changes) != 1 {
+		t.Fatalf("%v\n%s", err, p.Diff())
+	}
+	apply(t, tree, p)
+	again, err := tree.PlanEnable([]string{"su-l", "su"}, Options{})
+	if err != nil || len(again.Changes) != 0 {
+		t.Errorf("a second time: %v\n%s", err, again.Diff())
+	}
+}
+
 func TestALinkIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	tree := debian(t)
