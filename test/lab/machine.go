@@ -38,6 +38,7 @@ type Machine struct {
 	dir   string
 	users []string
 	clock *Clock
+	boots int
 }
 
 // Machine adds a machine with the given users to the lab. With a clock it runs
