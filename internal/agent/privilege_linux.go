@@ -21,7 +21,8 @@ func harden() {
 // conceal is the part of harden that a change of user undoes.
 func conceal() {
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	// Of each thread; without cgo the runtime reaches all of them.
+	_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
 	var limit unix.Rlimit
 	// With a limit the runtime's next allocation could fail and end the agent.
 	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit) == nil && limit.Cur == unix.RLIM_INFINITY {

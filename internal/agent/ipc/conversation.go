@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -38,6 +39,9 @@ type question struct {
 // verdict.
 func (s *Server) transact(ctx context.Context, c *conversation, who Caller) error {
 	begin, spoken, err := c.open()
+	if errors.Is(err, io.EOF) {
+		return nil // somebody looked whether anybody is there
+	}
 	if err != nil {
 		return err
 	}
