@@ -311,6 +311,19 @@ func TestM10OnlyRootSpeaksForOthers(t *testing.T) {
 	}
 }
 
+func TestAProgramOfTheUsersOwnNeedsATiedUid(t *testing.T) {
+	t.Parallel()
+	w, _ := offline(t, asIs)
+	l := w.logon(latchkey.Unlock)
+	l.UID, l.Caller = uid(1001), 1001
+	expect(t, w.run(l), "deny unknown_identity")
+	w.newSettings(func(s *api.Settings) { s.Settings.UnknownUsers = latchkey.Skip })
+	l.User, l.UID = "somebody", uid(0)
+	expect(t, w.run(l), "deny unknown_identity")
+	l.UID = uid(1001)
+	expect(t, w.run(l), "not-required not_covered")
+}
+
 func uid(n uint32) *uint32 { return &n }
 
 func TestAnotherUidUnderAPinnedNameIsNobody(t *testing.T) {

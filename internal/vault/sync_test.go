@@ -4,8 +4,13 @@ import (
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -351,6 +356,20 @@ func TestH11ExpiredPolicyOrSettingsEnforce(t *testing.T) {
 	}
 }
 
+func TestH11AnExpiredHeaderSkipsNoMore(t *testing.T) {
+	t.Parallel()
+	w, u := offline(t, asIs)
+	u.policy.Unreachable, u.policy.Factors.Offline = latchkey.Skip, nil
+	w.version++
+	h := u.header
+	h.Version, h.NotAfter, h.Policy = w.version, w.wall.Add(time.Hour).UnixMilli(), &u.policy
+	h, raws := bundle.Pack(h, u.policy.Limit(latchkey.Software), u.sources)
+	must(t, w.v.Store(w.sealed(h, raws)))
+	expect(t, w.login(latchkey.Console), "not-required skipped_unreachable")
+	w.pass(2 * time.Hour)
+	expect(t, w.login(latchkey.Console), "deny not_enrolled_here")
+}
+
 func TestL03ATombstoneWipesAndIsReported(t *testing.T) {
 	t.Parallel()
 	w, u := offline(t, asIs)
@@ -483,6 +502,10 @@ func TestALostLedgerWaivesNothing(t *testing.T) {
 	must(t, os.Remove(w.path("ledger")))
 	w.reopen()
 	expect(t, w.login(latchkey.Console), "deny state_corrupt")
+	w.contact(w.wall) // but which settings are the newest is not known yet
+	expect(t, w.login(latchkey.Console), "deny unknown_identity")
+	w.newSettings(func(s *api.Settings) { s.Settings.Mode = latchkey.Exempt })
+	expect(t, w.login(latchkey.Console), "not-required machine_exempt")
 }
 
 func TestEventsOfALostLedgerAreKeptApart(t *testing.T) {
@@ -784,5 +807,39 @@ func TestAKeySetFromOutsideIsRefused(t *testing.T) {
 	}
 	if err := w.v.Store(w.issue(u)); !errors.Is(err, seal.ErrUnknownKey) {
 		t.Errorf("a bundle under the foreign key: %v", err)
+	}
+}
+
+func TestG01AndG05TheStateHoldsNoSeedAndIsTheAgentsAlone(t *testing.T) {
+	t.Parallel()
+	w, _ := offline(t, func(u *user) { u.sources = []bundle.Source{totpSource(t), hotpSource(t)} })
+	code := w.totp(w.wall)
+	expect(t, w.login(latchkey.Console, "totp", code), allowed)
+	files := 0
+	must(t, filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files++
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		raw, err := os.ReadFile(path)
+		for form, text := range map[string]string{
+			"raw": string(key20), "hex": hex.EncodeToString(key20), "base32": base32.StdEncoding.EncodeToString(key20),
+			"base64": base64.RawStdEncoding.EncodeToString(key20), "a code": code,
+		} {
+			if strings.Contains(strings.ToLower(string(raw)), strings.ToLower(text)) {
+				t.Errorf("%s holds the seed or a code (%s)", path, form)
+			}
+		}
+		return err
+	}))
+	if files < 8 {
+		t.Errorf("only %d files were looked at", files)
 	}
 }
