@@ -37,6 +37,7 @@ func (a *Agent) judge(ctx context.Context, s logon.Screen, l *latchkey.Logon) (l
 	if l.ID, err = logon.NewID(rand.Reader); err != nil {
 		return latchkey.DenyVerdict(latchkey.InternalError), err
 	}
+	l.Trusted, l.Graced = a.vault.Tickets(*l)
 	v, err := logon.Run(ctx, s, *l, a.server, a.vault)
 	if v.Text == "" {
 		v.Text = logon.Sentence(v, a.wall())

@@ -176,7 +176,7 @@ func TestTheAgentTicksWhileItThinks(t *testing.T) {
 		s, _ := newServer(t, &desk{logon: func(ctx context.Context, s logon.Screen, l latchkey.Logon) latchkey.Verdict {
 			time.Sleep(3500 * time.Millisecond) // a slow network, in the bubble's time
 			v := oneCode(ctx, s, l)
-			time.Sleep(2500 * time.Millisecond)
+			time.Sleep(2700 * time.Millisecond)
 			return v
 		}})
 		line, over := talkTo(t.Context(), s, Caller{})

@@ -1,0 +1,4 @@
+package agent
+
+// Notify lets tests play service manager.
+var Notify = notify

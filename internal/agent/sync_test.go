@@ -1,0 +1,118 @@
+//go:build linux
+
+package agent_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/agent"
+	"latchkey/internal/api"
+)
+
+func TestABundleThatIsTooBigForOneAnswerArrivesInParts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("ana")
+	days := 14
+	w.policy(func(p *latchkey.Policy) { p.Offline.Days = &days })
+	for range 3 { // a code every 15 seconds: 242 kB for two weeks each
+		_, err := w.enroll.AddAuthenticator(t.Context(), "admin", "ana", api.AddAuthenticator{Kind: latchkey.TOTP, Period: 15})
+		w.ok(err)
+	}
+	w.start()
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_online", "the first login")
+	w.sync()
+	if s := w.status(); s.Problem != "" || s.Users[0].User != "ana" {
+		t.Fatalf("%+v", s)
+	}
+	w.unplug()
+	w.pass(13 * 24 * time.Hour)
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_offline", "on the last day but one")
+	w.pass(24 * time.Hour)
+	w.expect(w.signIn("ana", w.next("ana")), "deny offline_limit_reached", "C02 after two weeks")
+}
+
+func TestL03WhoIsDisenrolledIsWipedAtTheNextContact(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("ana")
+	w.start()
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_online", "the first login")
+	w.sync()
+	u, err := w.db.UserNamed(t.Context(), "ana")
+	w.ok(err)
+	m, err := w.db.MachineNamed(t.Context(), "pc-1")
+	w.ok(err)
+	w.ok(w.db.Disenroll(t.Context(), u.ID, m.ID, latchkey.Event{Kind: latchkey.EnrollmentRemoved}))
+	w.sync()
+	rows, err := w.db.EnrollmentRows(t.Context(), "", "")
+	w.ok(err)
+	for _, r := range rows {
+		if r.User.Name == "ana" {
+			t.Errorf("L03 the server still waits for the wipe: %+v", r)
+		}
+	}
+	w.unplug()
+	if got := w.signIn("ana", w.next("ana")); !strings.HasPrefix(got, "deny") {
+		t.Errorf("L04 without the server: %s", got)
+	}
+}
+
+func TestADiskThatCannotBeWrittenDeniesNobodyOnlineForItsBundle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("ana")
+	// A file where the users' folder belongs: no bundle can be kept.
+	w.ok(os.WriteFile(filepath.Join(w.state, "users"), nil, 0o600))
+	w.start()
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_online", "the first login")
+	if _, err := agent.NewAdmin(w.admin).Sync(t.Context()); err == nil {
+		t.Error("the sync says that all is well")
+	}
+	contains(t, w.status().Problem, "may do offline")
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_online", "and nobody is denied for it")
+}
+
+// A server that was never asked before is asked by the syncer's start.
+func TestEventsAreDeliveredAfterARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("ana")
+	w.start()
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_online", "the first login")
+	w.sync()
+	w.unplug()
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_offline", "without the server")
+	w.stop()
+	w.plug()
+	w.start()
+	w.sync()
+	if s := w.status(); s.PendingEvents != 0 {
+		t.Errorf("%d events were not delivered", s.PendingEvents)
+	}
+}
+
+func TestTheServiceManagerIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	agent.Notify("READY=1")
+	b := make([]byte, 64)
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	n, err := conn.Read(b)
+	if err != nil || string(b[:n]) != "READY=1" {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+}
