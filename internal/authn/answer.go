@@ -141,9 +141,8 @@ func (a *Authority) check(ctx context.Context, h hearing, p logon.Progress, name
 }
 
 // wrong charges. The charge that reaches the lock locks for the longest wait,
-// whatever the kinds were that the failures came from.
+// whatever the kinds were that the failures came from; the next logon says so.
 func (a *Authority) wrong(ctx context.Context, h hearing, after []verify.Held, set *settling) (Result, error) {
-	v := ruling{outcome: latchkey.Denied, reason: latchkey.WrongCode}
 	if verify.LockedOut(after) {
 		until := h.now.Add(verify.LongWait)
 		for i := range after {
@@ -151,10 +150,9 @@ func (a *Authority) wrong(ctx context.Context, h hearing, after []verify.Held, s
 				after[i].State.RetryAt = later(after[i].State.RetryAt, until)
 			}
 		}
-		v = locked(until)
 	}
 	set.move(h.who.Held, after)
-	return a.end(ctx, h, v, set)
+	return a.end(ctx, h, ruling{outcome: latchkey.Denied, reason: latchkey.WrongCode}, set)
 }
 
 // right settles a right answer: the next question, or the success.

@@ -504,6 +504,38 @@ func TestAMachineThatReportsTheImpossibleIsIssuedNothing(t *testing.T) {
 	}
 }
 
+func TestAQuarantinedMachineChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.user("ana", latchkey.TOTP)
+	m := w.machine("pc-1")
+	m.generation = 10
+	w.expect(m.login("ana", w.code(0)), "allow verified_online")
+	m.sync()
+	h := m.fetch(u)
+	m.generation = 1
+	m.sync()
+	w.pass(time.Minute)
+	m.offline(u, h.Credentials[0].ID, otp.Step(w.now(), 30))
+	for range 10 {
+		m.report(api.Report{User: u, Outcome: latchkey.Denied, Reason: latchkey.WrongCode})
+	}
+	m.generation = 100
+	floors := []latchkey.Floor{{Credential: h.Credentials[0].ID, Next: otp.Step(w.now(), 30) + 2}}
+	if out := m.sync(api.Known{User: u, Version: h.Version, Uses: 99, Anchor: h.Anchor, Floors: floors}); out.State != "quarantined" || out.Acked != 11 {
+		t.Errorf("%s, acked %d", out.State, out.Acked)
+	}
+	if n := len(w.logons()); n != 12 { // heard, and kept for whoever looks into it
+		t.Errorf("%d logons in the trail", n)
+	}
+	w.expect(m.login("ana", w.code(0)), "allow verified_online")
+	rows, err := w.db.EnrollmentRows(w.ctx, "", "")
+	w.must(err)
+	if len(rows) != 1 || rows[0].Enrollment.Uses != 0 || rows[0].Enrollment.Acked != 0 {
+		t.Errorf("rows %+v", rows)
+	}
+}
+
 func TestAClockThatIsALittleAheadIsNoLie(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
