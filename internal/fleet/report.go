@@ -141,7 +141,7 @@ func (j *judge) event(r api.Report) error {
 		}
 	}
 	if m != nil && r.Reason == latchkey.WrongCode {
-		j.failed(m)
+		j.failed(m, e.Time)
 	}
 	j.merger.Events = append(j.merger.Events, e)
 	return nil
@@ -233,10 +233,15 @@ func (j *judge) raise(t *Token, next uint64) {
 	}
 }
 
-// failed slows the user down on this machine, and nowhere else.
-func (j *judge) failed(m *Member) {
+// failed slows the user down on this machine, and nowhere else. The wait begins
+// with the failure and not with its report, and an online login since then has
+// paid for it: a laptop that comes home must let its user in.
+func (j *judge) failed(m *Member, at time.Time) {
+	if at.Before(m.Anchor) {
+		return
+	}
 	c := j.change(m)
-	s := verify.Charge(latchkey.CredentialState{Fails: c.Fails}, j.now)
+	s := verify.Charge(latchkey.CredentialState{Fails: c.Fails}, at)
 	c.Fails = s.Fails
 	if s.RetryAt.After(c.Retry) {
 		c.Retry = s.RetryAt
