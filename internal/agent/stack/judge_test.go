@@ -56,6 +56,7 @@ func TestEachStackIsJudged(t *testing.T) {
 		"a sufficient password before us":     {"login", "auth sufficient pam_unix.so\nauth required pam_latchkey.so\n" + account, Wrong, "ends the stack before our module when it answers success"},
 		"our line before the password":        {"login", "auth required pam_latchkey.so\n@include common-auth\n" + account, Wrong, "although no password was right"},
 		"a required password":                 {"login", "auth required pam_unix.so\nauth required pam_latchkey.so\n" + account, Wrong, "although no password was right"},
+		"a right password after a wrong one":  {"login", "auth required pam_ldap.so\nauth requisite pam_unix.so\nauth required pam_latchkey.so\n" + account, Wrong, "although no password was right"},
 		"no password at all":                  {"login", "auth required pam_latchkey.so\n" + account, Wrong, "although no password was right"},
 		"a jump over us":                      {"login", "auth [success=2 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_latchkey.so\nauth required pam_permit.so\n" + account, Wrong, "jumps over our module"},
 		"a jump to us":                        {"login", "auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\nauth required pam_latchkey.so\nauth required pam_permit.so\n" + account, Protected, ""},

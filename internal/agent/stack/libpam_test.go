@@ -244,6 +244,8 @@ func TestOddFilesAreReadAsLibpamReadsThem(t *testing.T) {
 	w, p := newWorkshop(t), startLibpam(t)
 	f := filepath.Join(w.dir, "frag")
 	w.write(t, "frag", "auth required "+w.nobody+" auth=success\naccount required "+w.nobody+" acct=acct_expired\n")
+	r := filepath.Join(w.dir, "resets")
+	w.write(t, "resets", "auth required "+w.nobody+" auth=maxtries\nauth [auth_err=reset] "+w.nobody+" auth=auth_err\n")
 	for name, text := range map[string]string{
 		"no newline at the end":               "auth required M auth=success",
 		"a comment without newline":           "# x",
@@ -278,12 +280,14 @@ func TestOddFilesAreReadAsLibpamReadsThem(t *testing.T) {
 		"a substack of itself":                "auth sufficient M auth=success\nauth substack S\n",
 		"phases of an include":                "@include F\nauth substack F\n",
 		"a module that is not there":          "auth [module_unknown=ignore success=ok] /nonexistent.so\nauth required M auth=success\n",
+		"a reset inside a substack":           "auth required M auth=success\nauth substack R\n",
+		"a reset of a failure in a substack":  "auth required M auth=auth_err\nauth substack R\n",
 		"success after a jump over substacks": "auth [success=1] M auth=success\nauth substack F\nauth required M auth=success\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			text = strings.ReplaceAll(text, " M", " "+w.nobody)
 			text = strings.ReplaceAll(text, "[M]", "["+w.nobody+"]")
-			text = strings.ReplaceAll(strings.ReplaceAll(text, " F", " "+f), " S", " "+filepath.Join(w.dir, "svc"))
+			text = strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(text, " F", " "+f), " R", " "+r), " S", " "+filepath.Join(w.dir, "svc"))
 			w.write(t, "svc", text)
 			w.compare(t, p, "svc", Auth)
 			w.compare(t, p, "svc", Account)
