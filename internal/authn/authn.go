@@ -130,6 +130,9 @@ func (a *Authority) hear(ctx context.Context, l latchkey.Logon) (hearing, error)
 		h.look()
 	}
 	h.decision = policy.Decide(h.policyFacts())
+	if h.decision.Action == policy.Ask && !h.vouched() {
+		return h.nobody(), nil
+	}
 	return h, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/internal/policy"
 	"latchkey/internal/verify"
 )
 
@@ -66,6 +67,30 @@ func identify(f Facts, l latchkey.Logon) (who *Candidate, ambiguous bool) {
 		return nil, true // the name came with another uid before
 	}
 	return named, false
+}
+
+// vouched reports whether the name is more than the word of whoever asks. Root's
+// programs have looked it up. Any other program may ask for its own user alone,
+// and only where the machine's own file has the name under his uid, or the uid
+// is his already: else anybody could use up the guesses of somebody whom the
+// machine has not seen yet, or tie his own uid to that user.
+func (h hearing) vouched() bool {
+	l := h.logon
+	if l.Caller == 0 {
+		return true
+	}
+	if l.UID == nil || *l.UID != l.Caller {
+		return false
+	}
+	tied := h.who.Here.UID
+	return l.Local || tied != nil && *tied == l.Caller
+}
+
+// nobody is the hearing of somebody who is not the one he names.
+func (h hearing) nobody() hearing {
+	h.who, h.policy, h.ambiguous = nil, nil, true
+	h.decision = policy.Decide(h.policyFacts())
+	return h
 }
 
 // A Settlement is everything that one turn changes.

@@ -1,0 +1,43 @@
+package authn_test
+
+import (
+	"testing"
+
+	"latchkey"
+)
+
+// Any program on a machine may ask for its own user's unlock. What it says about
+// his name is its own word: it must not reach somebody else's authenticators.
+func TestC10AProgramOfAnotherUserReachesNobodysAuthenticators(t *testing.T) {
+	t.Parallel()
+	const daemon, anas = 33, 1000
+	w := newWorld(t)
+	w.totp(w.user("ana"))
+	ask := func(name string, caller, uid uint32, local bool, answers ...string) string {
+		l := w.logon(name)
+		l.Scenario, l.Service, l.Caller, l.UID, l.Local = latchkey.Unlock, "swaylock", caller, &uid, local
+		return w.typed(l, answers...)
+	}
+	// ana was never here: nothing is tied yet.
+	for range 12 {
+		w.expect(ask("ana", daemon, daemon, false, w.wrong()), "deny unknown_identity")
+		w.expect(ask("ANA", daemon, daemon, false, w.wrong()), "deny unknown_identity")
+		w.expect(ask("ana", daemon, anas, false, w.wrong()), "deny unknown_identity")
+	}
+	w.expect(ask("ana", anas, anas, false), "deny unknown_identity")
+	// The machine's own file knows her: it is her.
+	w.expect(ask("ana", anas, anas, true), "ask secret totp")
+
+	l := w.logon("ana")
+	uid := uint32(anas)
+	l.UID = &uid
+	w.expect(w.typed(l, w.code(0)), "allow verified_online") // not locked; root's program ties the uid
+	w.expect(ask("ana", anas, anas, false, w.code(1)), "allow verified_online")
+	w.expect(ask("ana", daemon, anas, true), "deny unknown_identity") // says so, is not
+	w.expect(ask("ana", daemon, daemon, false), "deny unknown_identity")
+
+	// Where nobody is asked nothing can be used up.
+	w.user("bob")
+	w.policy(func(p *latchkey.Policy) { p.Scenarios[latchkey.Unlock] = latchkey.ScenarioRules{} })
+	w.expect(ask("bob", daemon, daemon, false), "not-required scenario_off")
+}
