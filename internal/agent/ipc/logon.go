@@ -66,8 +66,19 @@ func (s *Server) logonOf(b frame.Begin, who Caller) (latchkey.Logon, error) {
 	return l, nil
 }
 
-// printable makes bytes from the machine fit for JSON and logs.
-func printable(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+// maxField is the longest of what the server takes about a logon, in bytes.
+const maxField = 256
+
+// printable makes bytes from the machine fit for JSON and logs, and cuts them:
+// a logon that the server refuses for its form would read as a server that
+// cannot be asked, and any user could have one.
+func printable(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) > maxField {
+		s = strings.ToValidUTF8(s[:maxField], "") // half a letter goes too
+	}
+	return s
+}
 
 var outcomes = map[latchkey.Outcome]frame.Outcome{
 	latchkey.Denied: frame.Deny, latchkey.Allowed: frame.Allow, latchkey.NotRequired: frame.NotRequired,
