@@ -51,6 +51,7 @@ func TestWhoIsToProveWhatToWhom(t *testing.T) {
 		"a locker of a directory user": {Caller{UID: 90001}, frame.Begin{Service: "kde", User: "kim", UID: number(90001)},
 			want{nil, latchkey.Unlock, "kim", number(90001), false}},
 		"M10 a locker with another's uid":          {ana, frame.Begin{Service: "i3lock", User: "ben", UID: number(1002)}, want{err: errCaller}},
+		"M10 a locker with a directory user's uid": {ana, frame.Begin{Service: "i3lock", User: "kim", UID: number(90001)}, want{err: errCaller}},
 		"M10 another's name with one's own uid":    {ana, frame.Begin{Service: "i3lock", User: "ben", UID: number(1001)}, want{err: errCaller}},
 		"M10 another's name without a uid":         {ana, frame.Begin{Service: "i3lock", User: "ben"}, want{err: errCaller}},
 		"M10 root's name":                          {ana, frame.Begin{Service: "i3lock", User: "root", UID: number(0)}, want{err: errCaller}},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"latchkey/internal/api"
@@ -33,13 +34,31 @@ func (c *Client) failed(err error) error {
 	if errors.Is(err, logon.ErrCancelled) {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.until, c.said = c.Now().Add(c.Budgets.Down), err.Error()
+	if !aboutQuestion(err) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.until, c.said = c.Now().Add(c.Budgets.Down), err.Error()
+	}
 	if errors.Is(err, logon.ErrUnreachable) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
+}
+
+// aboutQuestion reports whether the server only refused the form of this one
+// question. Whoever can make the machine ask such a question must not be able
+// to take everybody on it offline.
+func aboutQuestion(err error) bool {
+	e, ok := errors.AsType[*StatusError](err)
+	if !ok {
+		return false
+	}
+	switch e.Status {
+	case http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
 }
 
 // reached forgets failures.
