@@ -17,21 +17,21 @@ func private(info fs.FileInfo) error {
 	return nil
 }
 
-// give makes a new key belong to the owner of the state directory that the keys
-// lie in: root may enroll for the agent's account.
-func give(root *os.Root, f *os.File) error {
+// give makes a new key, or the keys' folder, belong to the owner of the state
+// directory: root may enroll for the agent's account.
+func give(state *os.Root, f *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	state, err := os.Stat(root.Name() + "/..")
+	info, err := state.Stat(".")
 	if err != nil {
 		return err
 	}
-	st, ok := state.Sys().(*syscall.Stat_t)
+	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || st.Uid == 0 {
 		return nil
 	}
-	return errors.Join(f.Chown(int(st.Uid), int(st.Gid)), os.Chown(root.Name(), int(st.Uid), int(st.Gid)))
+	return f.Chown(int(st.Uid), int(st.Gid))
 }
 
 func syncDir(root *os.Root) error {

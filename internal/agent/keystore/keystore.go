@@ -19,8 +19,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"os"
+	"path/filepath"
 	"time"
 
 	"latchkey"
@@ -52,12 +54,11 @@ func (k *Keys) Sealing() ecdh.KeyExchanger { return k.sealing }
 // Class says what a thief of the disk gets: these keys are files.
 func (k *Keys) Class() latchkey.KeyClass { return latchkey.Software }
 
-// Create makes new keys in dir, of mode 0600. It refuses a dir that has any.
+// Create makes new keys in dir, of mode 0600. It refuses a dir that has any, and
+// one that is a link: root enrolls for the agent's account, which owns the folder
+// above and could lead it astray.
 func Create(dir string) (*Keys, error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return nil, fmt.Errorf("creating keys: %w", err)
-	}
-	if err := os.Chmod(dir, dirMode); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), dirMode); err != nil {
 		return nil, fmt.Errorf("creating keys: %w", err)
 	}
 	id, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -79,17 +80,49 @@ func Create(dir string) (*Keys, error) {
 }
 
 func writeAll(dir string, id *ecdsa.PrivateKey, sealing *ecdh.PrivateKey, cert []byte) error {
-	root, err := os.OpenRoot(dir)
+	state, err := os.OpenRoot(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	root, err := folder(state, filepath.Base(dir))
 	if err != nil {
 		return err
 	}
 	err = errors.Join(
-		writeKey(root, identityKey, id),
-		writeKey(root, sealingKey, sealing),
-		write(root, identityCert, "CERTIFICATE", cert),
+		writeKey(state, root, identityKey, id),
+		writeKey(state, root, sealingKey, sealing),
+		write(state, root, identityCert, "CERTIFICATE", cert),
 		syncDir(root),
 	)
 	return errors.Join(err, root.Close())
+}
+
+// folder makes the keys' folder in the state directory, or opens the one that is
+// there. From here on names mean what lies in it, wherever they are moved.
+func folder(state *os.Root, name string) (*os.Root, error) {
+	if err := state.Mkdir(name, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	info, err := state.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s: not a folder", name)
+	}
+	root, err := state.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	if err := errors.Join(root.Chmod(".", dirMode), give(state, f), f.Close()); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
 }
 
 // carrier is a self-signed certificate that only carries the key. It holds from
@@ -149,12 +182,12 @@ func load(root *os.Root) (*Keys, error) {
 	return &Keys{tls.Certificate{Certificate: [][]byte{cert}, PrivateKey: id, Leaf: leaf}, sealing}, nil
 }
 
-func writeKey(root *os.Root, name string, key any) error {
+func writeKey(state, root *os.Root, name string, key any) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return write(root, name, "PRIVATE KEY", der)
+	return write(state, root, name, "PRIVATE KEY", der)
 }
 
 func readKey[K crypto.PrivateKey](root *os.Root, name string) (K, error) {
@@ -174,14 +207,14 @@ func readKey[K crypto.PrivateKey](root *os.Root, name string) (K, error) {
 	return k, nil
 }
 
-func write(root *os.Root, name, kind string, der []byte) error {
+func write(state, root *os.Root, name, kind string, der []byte) error {
 	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
 	err = pem.Encode(f, &pem.Block{Type: kind, Bytes: der})
 	if err == nil {
-		err = give(root, f)
+		err = give(state, f)
 	}
 	if err == nil {
 		err = f.Sync()
