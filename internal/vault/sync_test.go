@@ -664,6 +664,18 @@ func TestTheClockIsNotBelievedBehindItsFloor(t *testing.T) {
 	expect(t, w.login(latchkey.Unlock), "ask secret One-time code (3 offline logins left, until 27 Nov)")
 }
 
+func TestD05AJumpAheadCountsOnceACodeProvesIt(t *testing.T) {
+	t.Parallel()
+	w, _ := offline(t, asIs)
+	w.reboot(48 * time.Hour) // nobody knows yet whether two days have passed
+	w.reboot(-48 * time.Hour)
+	expect(t, w.login(latchkey.Unlock, w.totp(w.wall)), allowed)
+	w.reboot(48 * time.Hour)
+	expect(t, w.login(latchkey.Unlock, w.totp(w.wall)), allowed)
+	w.reboot(-24 * time.Hour)
+	expect(t, w.login(latchkey.Unlock), "deny clock_behind")
+}
+
 func TestD01CodesNearNowAndNoOthers(t *testing.T) {
 	t.Parallel()
 	for off, want := range map[int]string{-60: wrongCode, -30: allowed, 30: allowed, 60: wrongCode} {

@@ -94,6 +94,20 @@ func (v *Vault) Trust(id latchkey.LogonID) error {
 	return nil
 }
 
+// Tickets reports whether a logon is trusted or in grace, as far as this machine
+// knows. Whether that spares anybody anything is for policy to say.
+func (v *Vault) Tickets(l latchkey.Logon) (trusted, graced bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.look(l)
+	if s.record == nil {
+		return false, false
+	}
+	var f policy.Facts
+	v.ticketFacts(s, &f) // whether or not his bundle has come already
+	return f.Trust, f.Grace
+}
+
 func (v *Vault) slotOf(u latchkey.UserID) (uint32, bool) {
 	i := slices.IndexFunc(v.ledger.users, func(r record) bool { return r.State != slotFree && r.User == labelOf(string(u)) })
 	return uint32(max(0, i)), i >= 0
