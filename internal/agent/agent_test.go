@@ -223,6 +223,24 @@ func TestTrustIsOfferedAfterALogin(t *testing.T) {
 	w.expect(w.signIn("ana", w.next("ana"), "no"), "allow verified_offline", "J01 after two hours")
 }
 
+func TestTrustIsOfferedWhileTheServerIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("ana")
+	hours := 2
+	w.policy(func(p *latchkey.Policy) { p.TrustHours = &hours })
+	w.start()
+	w.expect(w.signIn("ana", w.next("ana"), "yes"), "allow verified_online", "trust accepted")
+	w.sync()
+	w.expect(w.signIn("ana"), "allow trusted", "J01 within two hours")
+	w.expect(w.elevate("ana"), "deny no verdict: cancelled: context canceled", "J04 elevation is never spared")
+	w.machine(func(s *latchkey.MachineSettings) { s.Mode = latchkey.Enforce })
+	w.expect(w.signIn("ana"), "deny no verdict: cancelled: context canceled", "J06 an enforced machine asks")
+	w.machine(func(s *latchkey.MachineSettings) { s.Mode = latchkey.Default })
+	w.pass(2*time.Hour + time.Minute)
+	w.expect(w.signIn("ana"), "deny no verdict: cancelled: context canceled", "J01 after two hours")
+}
+
 func (w *world) elevate(user string) string {
 	v := w.logon(&typist{}, frame.Begin{Service: "sudo", User: user})
 	return v.Outcome.String() + " " + v.Reason
