@@ -37,6 +37,10 @@ type Logon struct {
 	Caller uint32 `json:"caller"`
 	// Account asks only whether the account may enter at all (no factor).
 	Account bool `json:"account,omitempty"`
+	// Trusted and Graced: the machine holds a ticket that is valid here and now.
+	// Policy decides what it is worth.
+	Trusted bool `json:"trusted,omitempty"`
+	Graced  bool `json:"graced,omitempty"`
 }
 
 // An Outcome is how a logon ends. The zero value denies.

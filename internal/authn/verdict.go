@@ -85,6 +85,7 @@ func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling)
 	r.Verdict.Floors = h.floors(set.moves)
 	if set.proven {
 		r.Verdict.Anchor = h.now.UnixMilli()
+		r.Verdict.Trust = h.trustUntil()
 	}
 	s := a.settlement(h, set, r, e)
 	s.Anew = v.sticky()
@@ -93,6 +94,21 @@ func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling)
 		return Result{}, err
 	}
 	return r, nil
+}
+
+// trustUntil is until when the machine may be trusted after this success, in
+// Unix milliseconds; 0 where policy offers no trust. It never outlives the
+// offline allowance.
+func (h hearing) trustUntil() int64 {
+	m := h.facts.Machine
+	if h.policy == nil || h.policy.TrustHours == nil || h.logon.Caller != 0 || m.Settings.EnforcedAt(h.now) && !m.Settings.TrustOnEnforced {
+		return 0
+	}
+	if h.logon.Scenario != latchkey.Console && h.logon.Scenario != latchkey.Unlock {
+		return 0
+	}
+	hours := min(*h.policy.TrustHours, 24*h.policy.Limit(m.KeyClass).Days)
+	return h.now.Add(time.Duration(hours) * time.Hour).UnixMilli()
 }
 
 // write puts a ruling into the words of the wire. Nonce and signature follow
