@@ -194,3 +194,5 @@ func until(t *testing.T, what string, so func() bool) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+func replaced(text, old, by string) string { return strings.ReplaceAll(text, old, by) }
