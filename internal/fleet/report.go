@@ -275,6 +275,10 @@ func (j *judge) known(k api.Known) {
 // maxUses bounds what a machine can report, far above every allowance.
 const maxUses = 1_000_000
 
+// floor takes a floor for true only where events that would explain it were
+// lost, which is an incident by itself. Otherwise the events say what was used;
+// a machine that could raise floors without them could burn, at each sync, the
+// codes that a user needs elsewhere, and leave no trace.
 func (j *judge) floor(m *Member, fl latchkey.Floor) {
 	t := m.token(fl.Credential)
 	if t == nil {
@@ -285,7 +289,9 @@ func (j *judge) floor(m *Member, fl latchkey.Floor) {
 		j.suspect("the machine reports a code as used that it does not have yet", "next", fmt.Sprint(fl.Next))
 		return
 	}
-	j.raise(t, fl.Next)
+	if j.merger.Lost > j.ledger.Lost {
+		j.raise(t, fl.Next)
+	}
 }
 
 func (j *judge) change(m *Member) *MemberChange {
