@@ -52,24 +52,20 @@ func (c Config) tls(host string) *tls.Config {
 	}
 }
 
-// verifyServer checks the chain up to a pinned CA, which the server sends
+// verifyServer checks the chain up to a pinned CA (without one there is no root,
+// and nothing holds), which the server sends
 // along, and the name.
 func verifyServer(chain []*x509.Certificate, host string, pins []Pin, floor time.Time) error {
 	if len(chain) == 0 || host == "" {
 		return fmt.Errorf("%w: no certificate", ErrPin)
 	}
 	leaf, roots, between := chain[0], x509.NewCertPool(), x509.NewCertPool()
-	found := false
 	for _, cert := range chain {
 		if own := PinOf(cert); cert.IsCA && own != (Pin{}) && slices.Contains(pins, own) {
 			roots.AddCert(cert)
-			found = true
 		} else if cert != leaf {
 			between.AddCert(cert)
 		}
-	}
-	if !found {
-		return fmt.Errorf("%w: its certificate is from another CA", ErrPin)
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{
 		DNSName: host, Roots: roots, Intermediates: between,
