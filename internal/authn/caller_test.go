@@ -25,6 +25,9 @@ func TestC10AProgramOfAnotherUserReachesNobodysAuthenticators(t *testing.T) {
 		w.expect(ask("ana", daemon, anas, false, w.wrong()), "deny unknown_identity")
 	}
 	w.expect(ask("ana", anas, anas, false), "deny unknown_identity")
+	if n := w.count(latchkey.UnknownIdentity); n != 0 {
+		t.Errorf("a program that anybody may start has written %d lines", n)
+	}
 	// The machine's own file knows her: it is her.
 	w.expect(ask("ana", anas, anas, true), "ask secret totp")
 

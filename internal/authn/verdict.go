@@ -74,6 +74,9 @@ func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling)
 	if set == nil {
 		set = &settling{}
 	}
+	if h.idle(v, set) {
+		return Result{Verdict: a.write(h, v, "", uint64(max(0, h.now.UnixMilli()))), Retry: v.until}, nil
+	}
 	e := a.event(h, latchkey.LogonEvent, v)
 	id, err := a.store.EventID()
 	if err != nil {
@@ -94,6 +97,13 @@ func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling)
 		return Result{}, err
 	}
 	return r, nil
+}
+
+// idle reports whether a refusal changes nothing and is not worth a line: a
+// program of the user's own could ask for it for ever, and push what matters
+// out of sight.
+func (h hearing) idle(v ruling, set *settling) bool {
+	return h.logon.Caller != 0 && set.answer == nil && !v.outcome.Enters() && !v.sticky()
 }
 
 // trustUntil is until when the machine may be trusted after this success, in
