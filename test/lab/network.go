@@ -120,6 +120,18 @@ func (l *Lab) Listen(port int) net.Listener {
 	return listener
 }
 
+// DialServer connects to the real server's port for agents, from beside it.
+func (l *Lab) DialServer() (net.Conn, error) { return l.DialServerPort(agentPort) }
+
+// DialServerPort connects to a port of the server's cell, from beside it.
+func (l *Lab) DialServerPort(port int) (conn net.Conn, err error) {
+	l.server.inside(func() error {
+		conn, err = net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), patience)
+		return nil // for the caller
+	})
+	return conn, err
+}
+
 // inside runs f in the cell's network namespace. A socket made there stays
 // there, whoever uses it later.
 func (c *Cell) inside(f func() error) {

@@ -19,7 +19,7 @@ func (m *Machine) ServeSSH(methods string) {
 	public, err := os.ReadFile(host + ".pub")
 	must(m.lab.tb, err)
 	// Known beforehand, so that the client has nothing of its own to say.
-	m.file("ssh/known", "127.0.0.1 "+string(public), 0o644)
+	m.file("ssh/known", m.name+" "+string(public), 0o644)
 	config := m.file("ssh/config", fmt.Sprintf(`Port %d
 ListenAddress 127.0.0.1
 HostKey %s
@@ -78,7 +78,7 @@ func (m *Machine) ssh(user string) []string {
 	if key := filepath.Join(m.dir, "ssh", user); exists(key) {
 		args = append(args, "-i", key)
 	}
-	return append(args, user+"@127.0.0.1")
+	return append(args, user+"@"+m.name)
 }
 
 func exists(path string) bool {

@@ -92,7 +92,7 @@ func (s *System) Boot() {
 	cmd.Env = s.env
 	// SIGTERM stops the system; SIGKILL would orphan its PID 1.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	s.Console = newTerminal(s.lab.tb, cmd)
+	s.Console = NewTerminal(s.lab.tb, cmd)
 	s.lab.tb.Cleanup(s.end) // before the terminal's own, which kills
 	s.Console.Expect(`login: `)
 	s.holder = s.leader()

@@ -32,10 +32,11 @@ func (c *Cell) OnTerminal(args ...string) *Terminal {
 	c.tb.Helper()
 	cmd := c.Command(args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return newTerminal(c.tb, cmd)
+	return NewTerminal(c.tb, cmd)
 }
 
-func newTerminal(tb TB, cmd *exec.Cmd) *Terminal {
+// NewTerminal starts a command of the caller's on a terminal of its own.
+func NewTerminal(tb TB, cmd *exec.Cmd) *Terminal {
 	tb.Helper()
 	master, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 200})
 	must(tb, err)
@@ -97,7 +98,16 @@ func (t *Terminal) Expect(pattern string) string {
 // Type sends a line.
 func (t *Terminal) Type(line string) {
 	t.tb.Helper()
-	if _, err := t.master.WriteString(line + "\r"); err != nil {
+	t.Press(line + "\r")
+}
+
+// CtrlC is the key that interrupts.
+const CtrlC = "\x03"
+
+// Press sends keys.
+func (t *Terminal) Press(keys string) {
+	t.tb.Helper()
+	if _, err := t.master.WriteString(keys); err != nil {
 		t.tb.Fatalf("lab: typing: %v; shown so far:\n%s", err, t.Shown())
 	}
 }
@@ -118,6 +128,16 @@ func (t *Terminal) Wait() int {
 		t.tb.Fatalf("lab: %v did not end within %v; it showed:\n%s", t.cmd.Args, patience, t.Shown())
 	}
 	return t.cmd.ProcessState.ExitCode()
+}
+
+// Ended waits up to d for the program to end and says whether it has.
+func (t *Terminal) Ended(d time.Duration) bool {
+	select {
+	case <-t.done:
+		return true
+	case <-time.After(d):
+		return false
+	}
 }
 
 // Hangup closes the terminal and ends the program.
