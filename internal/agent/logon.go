@@ -129,7 +129,7 @@ func (a *Agent) account(ctx context.Context, l *latchkey.Logon, proof string) (l
 	case l.Scenario != latchkey.RemoteLogon:
 		return latchkey.Verdict{Outcome: latchkey.NotRequired, Reason: latchkey.ScenarioOff}, nil
 	case a.proofs.spend(proof, *l, a.clock().Boot):
-		return latchkey.Verdict{Outcome: latchkey.Allowed, Reason: latchkey.Grace, Text: "You confirmed a moment ago."}, nil
+		return latchkey.Verdict{Outcome: latchkey.Allowed, Reason: latchkey.Grace}, nil
 	}
 	return a.unasked(ctx, *l)
 }

@@ -48,15 +48,27 @@ func (t *Tx) addRecord(r record) error {
 		r.Logon, text(string(r.Credential)), number(r.Used), number(r.Seq), string(detail))
 }
 
-// EventID names an event: the time of writing, then randomness, so that rows
-// that are written together lie together.
+// EventID names an event: the time of writing, a number within it, then
+// randomness. Rows that are written together lie together, in their order.
 func (db *DB) EventID() (string, error) {
 	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(db.now().UnixMilli())<<16)
-	if _, err := io.ReadFull(db.rand, b[6:]); err != nil {
+	binary.BigEndian.PutUint64(b[:8], db.moment())
+	if _, err := io.ReadFull(db.rand, b[8:]); err != nil {
 		return "", fmt.Errorf("naming an event: %w", err)
 	}
 	return fmt.Sprintf("evt_%x", b), nil
+}
+
+// moment is now in 1/65,536 of a millisecond, and more than any moment before.
+func (db *DB) moment() uint64 {
+	now := uint64(max(0, db.now().UnixMilli())) << 16
+	for {
+		last := db.last.Load()
+		next := max(now, last+1)
+		if db.last.CompareAndSwap(last, next) {
+			return next
+		}
+	}
 }
 
 // text is how an optional text is stored.

@@ -56,6 +56,7 @@ type DB struct {
 
 	policies policyCache
 	settled  atomic.Uint64 // answers, since the start
+	last     atomic.Uint64 // moment of the event named last
 	keys     sync.Map      // machines' identity key to id; neither ever changes
 	identity Keys
 }
