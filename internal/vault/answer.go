@@ -60,7 +60,7 @@ func (v *Vault) answer(s *scene, a latchkey.Answer) (logon.Turn, error) {
 		return v.ask(s, q, p) // nothing was typed: asked again, and no guess
 	}
 	if typed == "?" || !slices.Contains(q.Kinds, p.Chosen) {
-		p.Chosen = ""
+		p.Chosen, p.Ahead = "", nil
 		return v.ask(s, q, p)
 	}
 	return v.check(s, q, p, a)
@@ -69,8 +69,13 @@ func (v *Vault) answer(s *scene, a latchkey.Answer) (logon.Turn, error) {
 // check verifies a code and makes its cost durable.
 func (v *Vault) check(s *scene, q logon.Question, p logon.Progress, a latchkey.Answer) (logon.Turn, error) {
 	before := s.credentials()
-	after, matched, err := verify.CheckKind(before, p.Chosen, a, s.now)
+	after, matched, err := verified(before, p, a, s.now)
 	e := api.Report{Kind: p.Chosen}
+	if errors.Is(err, verify.ErrWrong) && p.Ahead == nil {
+		if id, n, ok := verify.Ahead(before, p.Chosen, a, s.now); ok {
+			return v.ask(s, q, p.Behind(id, n))
+		}
+	}
 	switch {
 	case errors.Is(err, verify.ErrThrottled):
 		w := latchkey.DenyVerdict(latchkey.Throttled)
@@ -84,6 +89,14 @@ func (v *Vault) check(s *scene, q logon.Question, p logon.Progress, a latchkey.A
 		return logon.Turn{}, err
 	}
 	return v.accept(s, q, p.Prove(), after, matched)
+}
+
+// verified checks a code, or the one that must follow a code which was ahead.
+func verified(held []verify.Held, p logon.Progress, a latchkey.Answer, now time.Time) ([]verify.Held, int, error) {
+	if p.Ahead != nil {
+		return verify.CheckPair(held, p.Ahead.Credential, p.Ahead.Counter, a, now)
+	}
+	return verify.CheckKind(held, p.Chosen, a, now)
 }
 
 // charge makes a wrong answer durable.
@@ -172,7 +185,7 @@ func millis(t time.Time) int64 {
 // this machine's book is marked spent for this logon: the vault takes it once
 // more under the same logon id, should no answer come, and never under another.
 // What is no code of the book changes nothing. On an error the answer must not
-// be sent.
+// be sent; ErrSpent says that it is a used code.
 func (v *Vault) Reserve(l latchkey.Logon, a latchkey.Answer) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -180,10 +193,11 @@ func (v *Vault) Reserve(l latchkey.Logon, a latchkey.Answer) error {
 	if _, no := s.refused(); no || s.record == nil || s.entry == nil {
 		return nil
 	}
-	d, found := v.ledger.draft(), false
+	d, found, spent := v.ledger.draft(), false, false
 	for _, c := range s.credentials() {
 		n, ok := verify.Matches(c.Credential, c.State, a, s.now)
 		if !ok {
+			spent = spent || s.spent(c, a)
 			continue
 		}
 		h := d.user(s.slot).hold(c.ID)
@@ -193,10 +207,31 @@ func (v *Vault) Reserve(l latchkey.Logon, a latchkey.Answer) error {
 		h.Next, h.Owner, h.Reserved = max(h.Next, n+1), hashed8(l.ID), n
 		found = true
 	}
+	if !found && spent && v.unreported() {
+		if _, err := v.conclude(s, d, latchkey.DenyVerdict(latchkey.CodeAlreadyUsed), api.Report{}); err != nil {
+			return err
+		}
+		return ErrSpent
+	}
 	if !found {
 		return nil
 	}
 	return v.commit(d, s.reading)
+}
+
+// ErrSpent: the code was used on this machine, and the server has not heard of
+// it yet.
+var ErrSpent = errors.New("the code was used on this machine already")
+
+// spent reports whether an answer is a code that was used, and not just sent to
+// a server that never answered: of that only the server can tell.
+func (s *scene) spent(c verify.Held, a latchkey.Answer) bool {
+	st := latchkey.CredentialState{Next: c.State.Next}
+	if h := s.record.find(c.ID); h != nil && h.Owner != (tag8{}) && st.Next == h.Reserved+1 {
+		st.Next = h.Reserved
+	}
+	_, err := verify.Check(c.Credential, st, a, s.now)
+	return errors.Is(err, verify.ErrReplayed)
 }
 
 // remember is how long the same answer to the same prompt gets the same turn.

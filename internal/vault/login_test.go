@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"latchkey/internal/logon/logontest"
 	"latchkey/internal/otp"
 	"latchkey/internal/secret"
+	"latchkey/internal/vault"
 )
 
 const (
@@ -457,4 +459,20 @@ func TestTheVaultIsAnAuthorityLikeAnyOther(t *testing.T) {
 			Advance:   w.pass,
 		}
 	})
+}
+
+func TestB07ACodeThatWasUsedHereIsNotSentToAServerThatHasNotHeardOfIt(t *testing.T) {
+	t.Parallel()
+	w, _ := offline(t, asIs)
+	code := w.totp(w.wall)
+	expect(t, w.login(latchkey.Console, code), allowed)
+	if err := w.v.Reserve(w.logon(latchkey.Console), latchkey.Answer{Value: secret.Bytes(code)}); !errors.Is(err, vault.ErrSpent) {
+		t.Errorf("a code that was used: %v", err)
+	}
+	must(t, w.v.Reserve(w.logon(latchkey.Console), latchkey.Answer{Value: secret.Bytes(w.wrong())}))
+	w.pass(30 * time.Second)
+	code = w.totp(w.wall)
+	must(t, w.v.Reserve(w.logon(latchkey.Console), latchkey.Answer{Value: secret.Bytes(code)}))
+	// Sent and never answered: whether it was used the server knows.
+	must(t, w.v.Reserve(w.logon(latchkey.Console), latchkey.Answer{Value: secret.Bytes(code)}))
 }

@@ -44,7 +44,7 @@ func (v *Vault) Status() Status {
 	now, behind := h.Clock.now(r)
 	st := Status{
 		Generation: h.Generation, Corrupt: h.Corrupt == 1, Removed: h.Removed == 1, Now: now, Behind: behind,
-		Pending: int(h.Ring.Next - h.Ring.first(v.ledger.shape)), Lost: h.Ring.Lost, Signed: v.settingsHold(now),
+		Pending: v.ledger.pending(), Lost: h.Ring.Lost, Signed: v.settingsHold(now),
 	}
 	if h.Clock.Signed > 0 {
 		st.SignedAt = time.UnixMilli(h.Clock.Signed)
@@ -90,3 +90,9 @@ func (v *Vault) userStatus(r *record, reading Reading, now time.Time) UserStatus
 	}
 	return u
 }
+
+// pending is how many events the server has not acknowledged.
+func (l *ledger) pending() int { return int(l.head.Ring.Next - l.head.Ring.first(l.shape)) }
+
+// unreported reports whether the server may not know all that happened here.
+func (v *Vault) unreported() bool { return v.ledger.pending() > 0 }

@@ -30,7 +30,8 @@ import (
 
 // A Memory is the part of the vault that an online logon needs.
 type Memory interface {
-	// Reserve marks the code of an answer as spent for this logon. On an error
+	// Reserve marks the code of an answer as spent for this logon. ErrSpent of
+	// package vault: it is used, and the server does not know. On an error
 	// the answer must not be sent.
 	Reserve(l latchkey.Logon, a latchkey.Answer) error
 	// Absorb verifies a signed verdict and makes durable what follows from it.
@@ -134,7 +135,11 @@ func (c *Client) Answer(ctx context.Context, l latchkey.Logon, a latchkey.Answer
 	if err != nil {
 		return logon.Turn{}, err
 	}
-	if err := c.Memory.Reserve(l, a); err != nil {
+	err = c.Memory.Reserve(l, a)
+	if errors.Is(err, vault.ErrSpent) { // the server would take it: it has not heard yet
+		return logon.End(latchkey.DenyVerdict(latchkey.CodeAlreadyUsed)), nil
+	}
+	if err != nil {
 		return logon.Turn{}, fmt.Errorf("marking the code as spent: %w", err)
 	}
 	return c.ask(ctx, api.AnswerPath, l, nonce, api.AnswerRequest{Nonce: nonce, Logon: l, State: a.State, Value: api.Secret(a.Value)})
