@@ -92,7 +92,7 @@ func (a *Authority) late(ctx context.Context, h hearing, name []byte) (Result, e
 // longer lists. None of them is a guess.
 func otherThanCode(q logon.Question, p logon.Progress, typed string) (next logon.Progress, note string, other bool) {
 	if n, ok := q.Word(p, string(p.Chosen)); !ok {
-		n.Chosen = ""
+		n.Chosen, n.Ahead = "", nil
 		return n, "", true
 	}
 	if n, ok := q.Word(p, typed); ok {
@@ -125,7 +125,12 @@ func (a *Authority) check(ctx context.Context, h hearing, p logon.Progress, name
 	if h.now.Before(h.who.Here.RetryAt) {
 		return a.end(ctx, h, throttled(h.who.Here.RetryAt), set)
 	}
-	after, matched, err := verify.CheckKind(held, p.Chosen, ans, h.now)
+	after, matched, err := verified(held, p, ans, h.now)
+	if errors.Is(err, verify.ErrWrong) && p.Ahead == nil {
+		if id, n, ok := verify.Ahead(held, p.Chosen, ans, h.now); ok {
+			return a.ask(h, p.Behind(id, n), "")
+		}
+	}
 	switch {
 	case errors.Is(err, verify.ErrThrottled):
 		return a.end(ctx, h, throttled(verify.RetryAt(held, p.Chosen)), set)
@@ -138,6 +143,14 @@ func (a *Authority) check(ctx context.Context, h hearing, p logon.Progress, name
 	}
 	set.use(after, matched)
 	return a.right(ctx, h, p.Prove(), after, set)
+}
+
+// verified checks a code, or the one that must follow a code which was ahead.
+func verified(held []verify.Held, p logon.Progress, ans latchkey.Answer, now time.Time) ([]verify.Held, int, error) {
+	if p.Ahead != nil {
+		return verify.CheckPair(held, p.Ahead.Credential, p.Ahead.Counter, ans, now)
+	}
+	return verify.CheckKind(held, p.Chosen, ans, now)
 }
 
 // wrong charges. The charge that reaches the lock locks for the longest wait,

@@ -16,6 +16,15 @@ type Progress struct {
 	Turn   uint32          `json:"turn"`   // number of the prompt that is out
 	Done   []latchkey.Kind `json:"done"`   // kinds that are proven
 	Chosen latchkey.Kind   `json:"chosen"` // kind that is asked for now
+	// Ahead: a token's code was right but too far ahead to be enough; the next
+	// one is asked for.
+	Ahead *Ahead `json:"ahead,omitempty"`
+}
+
+// Ahead is a code that its token will only show later than expected.
+type Ahead struct {
+	Credential latchkey.AuthenticatorID `json:"credential"`
+	Counter    uint64                   `json:"counter"`
 }
 
 // A Question is what is still to be proven: Required different kinds out of
@@ -26,6 +35,9 @@ type Question struct {
 	// Offline: what is left of the allowance is shown inside the prompt.
 	Offline bool
 	Left    *latchkey.Left
+	// TokenCodes is how many codes of his hardware token the machine holds
+	// still; nil where that bounds nothing.
+	TokenCodes *int
 	// Zone is the person's time zone for dates; nil means UTC.
 	Zone *time.Location
 }
@@ -65,7 +77,7 @@ func (q Question) Next(p Progress) (latchkey.Prompt, Progress) {
 const PromptTime = 100 * time.Second
 
 func (q Question) choice(p Progress, open []latchkey.Kind) latchkey.Prompt {
-	c := latchkey.Prompt{ID: p.Turn, Kind: latchkey.AskChoice, Label: "Choose how to confirm that it is you" + q.remains(), Expires: PromptTime}
+	c := latchkey.Prompt{ID: p.Turn, Kind: latchkey.AskChoice, Label: "Choose how to confirm that it is you" + q.remains(""), Expires: PromptTime}
 	for _, k := range open {
 		c.Choices = append(c.Choices, latchkey.Choice{ID: string(k), Label: KindLabel(k)})
 	}
@@ -73,9 +85,13 @@ func (q Question) choice(p Progress, open []latchkey.Kind) latchkey.Prompt {
 }
 
 func (q Question) secret(p Progress) latchkey.Prompt {
+	label := askLabel(p.Chosen)
+	if p.Ahead != nil {
+		label = "That code is ahead. Press the token once more and type the next code"
+	}
 	return latchkey.Prompt{
 		ID: p.Turn, Kind: latchkey.AskSecret, Factor: p.Chosen,
-		Label: askLabel(p.Chosen) + q.remains(), Expires: PromptTime,
+		Label: label + q.remains(p.Chosen), Expires: PromptTime,
 	}
 }
 
@@ -108,12 +124,16 @@ func askLabel(k latchkey.Kind) string {
 
 // remains is what is left of the offline allowance, in words: nobody should be
 // surprised by the limit.
-func (q Question) remains() string {
+func (q Question) remains(asked latchkey.Kind) string {
 	if !q.Offline || q.Left == nil {
 		return ""
 	}
 	var parts []string
-	if q.Left.Counted {
+	codes := asked == latchkey.HOTP && q.TokenCodes != nil && (!q.Left.Counted || *q.TokenCodes < q.Left.Logins)
+	switch {
+	case codes:
+		parts = append(parts, "offline, "+plural(*q.TokenCodes, "token code")+" left")
+	case q.Left.Counted:
 		parts = append(parts, plural(q.Left.Logins, "offline login")+" left")
 	}
 	if !q.Left.Until.IsZero() {
@@ -122,7 +142,7 @@ func (q Question) remains() string {
 	if len(parts) == 0 {
 		return " (offline)"
 	}
-	if !q.Left.Counted {
+	if !q.Left.Counted && !codes {
 		parts[0] = "offline, " + parts[0]
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
@@ -149,11 +169,11 @@ func (q Question) Choose(p Progress, typed string) (Progress, bool) {
 	open := q.open(p)
 	typed = strings.ToLower(strings.TrimSpace(typed))
 	if n, err := strconv.Atoi(typed); err == nil && n >= 1 && n <= len(open) {
-		p.Chosen = open[n-1]
+		p.Chosen, p.Ahead = open[n-1], nil
 		return p, true
 	}
 	if typed == "offline" && q.Offline && len(open) > 0 {
-		p.Chosen = open[0]
+		p.Chosen, p.Ahead = open[0], nil
 		return p, true
 	}
 	return q.word(p, typed)
@@ -169,13 +189,19 @@ func (q Question) word(p Progress, id string) (Progress, bool) {
 	if !slices.Contains(q.open(p), latchkey.Kind(id)) {
 		return p, false
 	}
-	p.Chosen = latchkey.Kind(id)
+	p.Chosen, p.Ahead = latchkey.Kind(id), nil
 	return p, true
 }
 
 // Prove records that the chosen kind is proven.
 func (p Progress) Prove() Progress {
 	p.Done = append(slices.Clone(p.Done), p.Chosen)
-	p.Chosen = ""
+	p.Chosen, p.Ahead = "", nil
+	return p
+}
+
+// Behind records that the code of a token was right but too far ahead.
+func (p Progress) Behind(id latchkey.AuthenticatorID, counter uint64) Progress {
+	p.Ahead = &Ahead{id, counter}
 	return p
 }

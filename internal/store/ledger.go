@@ -230,7 +230,7 @@ func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 			return err
 		}
 		for _, lease := range i.Leases {
-			if err := t.lease(i, lease); err != nil {
+			if err := t.handOut(i, lease); err != nil {
 				return err
 			}
 		}
@@ -242,8 +242,8 @@ func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 	return uint64(version), err
 }
 
-// lease hands the codes of a token to a machine, if no other holds them.
-func (t *Tx) lease(i fleet.Issue, l fleet.Lease) error {
+// handOut hands the codes of a token to a machine, if no other holds them.
+func (t *Tx) handOut(i fleet.Issue, l fleet.Lease) error {
 	const update = `UPDATE authenticators SET lease_machine = $1, lease_until = $2,
 		lease_to = CASE WHEN lease_machine = $1 AND lease_to > $3 THEN lease_to ELSE $3 END
 		WHERE id = $4 AND removed_at IS NULL AND (lease_machine IS NULL OR lease_machine = $1 OR lease_until <= $5
