@@ -2,18 +2,22 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/apiclient"
+	"latchkey/internal/audit"
 )
 
 func (p *program) audit() *cobra.Command {
-	return p.group("audit", "Read the audit trail", p.auditList())
+	return p.group("audit", "Read the audit trail", p.auditList(), p.auditVerify())
 }
 
 func (p *program) auditList() *cobra.Command {
@@ -43,6 +47,54 @@ func (p *program) auditList() *cobra.Command {
 	c.Flags().StringVar(&kind, "kind", "", "only events of this kind, for example logon")
 	c.Flags().StringVar(&since, "since", "", "only events since a date, a time, or so long ago (12h, 30d)")
 	return c
+}
+
+func (p *program) auditVerify() *cobra.Command {
+	var d dataFlags
+	c := verb("verify", "Check that the sealed audit trail is what was written", func(ctx context.Context, _ []string) error {
+		v, err := p.verifyTrail(ctx, d)
+		if err != nil {
+			return err
+		}
+		return p.trailVerdict(v)
+	})
+	d.optional(c)
+	return c
+}
+
+// verifyTrail asks the server, or with --data the directory itself: whoever
+// doubts the server's program takes another one.
+func (p *program) verifyTrail(ctx context.Context, d dataFlags) (api.AuditVerdict, error) {
+	if d.dir == "" {
+		return audit.Walk(func(after int64) (v api.AuditVerdict, err error) {
+			err = p.get(ctx, apiclient.Path("audit", "verify")+"?after="+strconv.FormatInt(after, 10), &v, nil)
+			return v, err
+		})
+	}
+	db, err := d.openExisting(ctx)
+	if err != nil {
+		return api.AuditVerdict{}, err
+	}
+	defer db.Close()
+	notary, err := audit.NewNotary(db.Keys().Deployment, db.Keys().Signer)
+	if err != nil {
+		return api.AuditVerdict{}, err
+	}
+	return audit.NewChain(db, notary).VerifyAll(ctx)
+}
+
+func (p *program) trailVerdict(v api.AuditVerdict) error {
+	err := p.print(v, func(w io.Writer) {
+		fmt.Fprintf(w, "sealed       %d rows, %d of them verified\n", v.Sealed, v.Verified)
+		fmt.Fprintf(w, "checkpoints  %d verified\n", v.Checkpoints)
+		fmt.Fprintf(w, "unsealed     %d rows, the newest\n", v.Unsealed)
+		fmt.Fprintf(w, "head         %d %s\n", v.Head.Position, orDash(v.Head.Hash))
+	})
+	if err == nil && !v.OK {
+		err = latchkey.Errorf(latchkey.Conflict, "the audit trail is broken: %s", v.Broken.Detail).
+			WithHint("compare the database with a backup from before; everything up to position %d is as it was written", v.Broken.Position-1)
+	}
+	return err
 }
 
 func parseSince(s string, now time.Time) (time.Time, error) {

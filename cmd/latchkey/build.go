@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"latchkey"
 	"latchkey/internal/audit"
@@ -56,7 +57,13 @@ type serving struct {
 	rpID      string
 	caFile    string
 	caSHA256  string
+	notary    audit.Notary
+	sealer    *audit.Sealer
 }
+
+// sealerLease is how long other servers of the deployment wait for one that
+// died while it sealed the audit trail.
+const sealerLease = 10 * time.Second
 
 // listen takes the addresses and settles under which names they are known.
 func listen(db *store.DB, f serveFlags) (*serving, error) {
@@ -66,6 +73,10 @@ func listen(db *store.DB, f serveFlags) (*serving, error) {
 		return nil, err
 	}
 	s := &serving{db: db, ca: authority, publicURL: f.publicURL, agentURLs: f.agentURLs, rpID: f.rpID}
+	if s.notary, err = audit.NewNotary(k.Deployment, k.Signer); err != nil {
+		return nil, err
+	}
+	s.sealer = audit.NewSealer(db, s.notary, rand.Text(), sealerLease, now)
 	if s.caFile, err = authority.Write(db.Dir()); err != nil {
 		return nil, err
 	}
@@ -180,7 +191,8 @@ func (s *serving) agents(machines *fleet.Fleet) httpd.Agents {
 func (s *serving) rooms(machines *fleet.Fleet) httpd.Rooms {
 	enrolling := enroll.New(s.db, now, rand.Reader)
 	return httpd.Rooms{
-		People: people.New(s.db, now), Settings: settings.New(s.db, now), Audit: audit.New(s.db), Report: report.New(s.db),
+		People: people.New(s.db, now), Settings: settings.New(s.db, now), Audit: audit.New(s.db),
+		Chain: audit.NewChain(s.db, s.notary), Report: report.New(s.db),
 		Authenticators: enrolling, Enrollments: enrolling, Fleet: machines,
 	}
 }

@@ -49,8 +49,7 @@ func (p *program) configCheck() *cobra.Command {
 		out.OK = len(out.Problems) == 0
 		return p.verdict(out)
 	})
-	d.add(c)
-	delete(c.Flags().Lookup("data").Annotations, cobra.BashCompOneRequiredFlag)
+	d.optional(c)
 	c.Flags().StringArrayVarP(&files, "file", "f", nil, "a policy file (repeatable)")
 	return c
 }

@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +26,20 @@ func (d *dataFlags) add(c *cobra.Command) {
 	if err := c.MarkFlagRequired("data"); err != nil {
 		panic(err) // the flag is defined above
 	}
+}
+
+// optional is add for a verb that does without a directory too.
+func (d *dataFlags) optional(c *cobra.Command) {
+	d.add(c)
+	delete(c.Flags().Lookup("data").Annotations, cobra.BashCompOneRequiredFlag)
+}
+
+// openExisting is open for a verb that only looks: it makes no new server.
+func (d *dataFlags) openExisting(ctx context.Context) (*store.DB, error) {
+	if _, err := os.Stat(filepath.Join(d.dir, store.DatabaseFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil, latchkey.Errorf(latchkey.NotFound, "there is no database in %s", d.dir)
+	}
+	return d.open(ctx)
 }
 
 func (d *dataFlags) open(ctx context.Context) (*store.DB, error) {

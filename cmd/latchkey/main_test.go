@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,8 @@ func TestScripts(t *testing.T) {
 			"join":      join,
 			"strangers": strangers,
 			"setenv":    setenvFromJSON,
+			"sql":       runSQL,
+			"until":     waitFor,
 		},
 	})
 }
@@ -191,6 +194,39 @@ func at(ts *testscript.TestScript, text, path string) any {
 // setenv NAME PATH: a variable gets the text that stdout holds at a path.
 func setenvFromJSON(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], fmt.Sprint(at(ts, ts.ReadFile("stdout"), args[1])))
+}
+
+// sql QUERY: somebody writes to the database in data behind the server's back.
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sql QUERY")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs("data/latchkey.db")+"?_pragma=busy_timeout(5000)")
+	ts.Check(err)
+	defer db.Close()
+	_, err = db.Exec(args[0])
+	ts.Check(err)
+}
+
+// until REGEXP COMMAND…: the command prints this within ten seconds.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND…")
+	}
+	want := regexp.MustCompile(args[0])
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		cmd := latchkeyCommand(ts, args[2:]...)
+		for _, k := range []string{"LATCHKEY_SERVER", "LATCHKEY_TOKEN", "LATCHKEY_CA"} {
+			cmd.Env = append(cmd.Env, k+"="+ts.Getenv(k))
+		}
+		out, _ := cmd.CombinedOutput() // a failure is an output too
+		if want.Match(out) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("no %s in %s", want, out)
+		}
+	}
 }
 
 // mode FILE…: nobody but the owner may read the files.

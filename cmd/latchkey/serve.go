@@ -89,7 +89,25 @@ func (p *program) run(ctx context.Context, f serveFlags) (err error) {
 		return errors.Join(err, s.close())
 	}
 	p.welcome(ctx, db, f, s)
-	return server.Serve(ctx)
+	sealed := s.seal(ctx, log)
+	err = server.Serve(ctx)
+	return errors.Join(err, sealed())
+}
+
+// seal keeps the audit trail sealed. The function that it returns seals the
+// rest, once nothing is written any more.
+func (s *serving) seal(ctx context.Context, log *slog.Logger) func() error {
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.sealer.Run(ctx, func(err error) { log.Error("the audit trail is not sealed", "error", err) })
+	}()
+	return func() error {
+		stop()
+		<-done
+		return s.sealer.Round(context.WithoutCancel(ctx))
+	}
 }
 
 // welcome says where the server is, how to know that it is this one, and what

@@ -20,6 +20,7 @@ type Rooms struct {
 	People         *people.People
 	Settings       *settings.Settings
 	Audit          *audit.Audit
+	Chain          *audit.Chain
 	Report         *report.Report
 	Authenticators Authenticators
 	Fleet          Fleet
@@ -46,6 +47,7 @@ func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, read
 	rooms.policies(a)
 	rooms.machines(a)
 	rooms.trail(a)
+	rooms.chain(a)
 	serverRoute(a, about, now)
 	fixSchemas(a)
 

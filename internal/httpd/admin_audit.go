@@ -29,6 +29,17 @@ func (r Rooms) trail(a huma.API) {
 		})
 }
 
+type inVerify struct {
+	After int64 `query:"after" doc:"where to go on: next of the answer before"`
+}
+
+func (r Rooms) chain(a huma.API) {
+	ask(a, http.MethodGet, "/api/v1/audit/verify", "Check the sealed audit trail, 100,000 rows a request", http.StatusOK,
+		func(ctx context.Context, in *inVerify) (api.AuditVerdict, error) {
+			return r.Chain.Verify(ctx, in.After)
+		})
+}
+
 func serverRoute(a huma.API, about About, now func() time.Time) {
 	ask(a, http.MethodGet, "/api/v1/server", "Say what this server is and what time it is there", http.StatusOK,
 		func(context.Context, *struct{}) (About, error) {

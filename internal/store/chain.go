@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"latchkey/internal/audit"
+)
+
+// chained are the columns of an event that its hash covers: all but the place
+// in the chain itself. The order is part of the format.
+const chained = "id, time, kind, actor, user_id, user_name, machine_id, host, outcome, reason, offline, scenario, logon, credential, used, seq, detail"
+
+const chainedCount = 17
+
+// placed chooses rows with a place. Text sorts behind all numbers: somebody who
+// writes text into the column breaks the chain, not the one who looks at it.
+const placed = "position <= 9000000000000000000"
+
+// Seal gives rows without a place their position and hash, oldest first, and
+// stores the checkpoint of the last, in one transaction. ours is false where
+// another holder has the lease.
+func (db *DB) Seal(ctx context.Context, r audit.Round) (sealed int, ours bool, err error) {
+	var work bool
+	if err := db.row(ctx, "SELECT EXISTS (SELECT 1 FROM events WHERE position IS NULL)").Scan(&work); err != nil || !work {
+		return 0, true, err
+	}
+	err = db.InTx(ctx, func(t *Tx) error {
+		sealed, ours = 0, false
+		if ours, err = t.hold("sealer", r.Holder, r.Lease); err != nil || !ours {
+			return err
+		}
+		sealed, err = t.seal(r)
+		return err
+	})
+	return sealed, ours, err
+}
+
+// hold takes a lease or prolongs it. One that ends later than any that could
+// be given now is from a clock that ran ahead, and counts for nothing.
+func (t *Tx) hold(name, holder string, length time.Duration) (bool, error) {
+	now := t.db.now()
+	const take = `INSERT INTO leases (name, holder, ends) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
+		WHERE leases.holder = excluded.holder OR leases.ends <= $4 OR leases.ends > excluded.ends`
+	n, err := t.affected(take, name, holder, now.Add(length).UnixMilli(), now.UnixMilli())
+	return n == 1, err
+}
+
+func (t *Tx) seal(r audit.Round) (int, error) {
+	position, hash, err := t.head()
+	if err != nil {
+		return 0, err
+	}
+	var rows []audit.Link
+	err = t.query(func(r *sql.Rows) error {
+		l, err := scanLink(r, false)
+		rows = append(rows, l)
+		return err
+	}, "SELECT "+chained+" FROM events WHERE position IS NULL ORDER BY id LIMIT $1", r.Most)
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	for _, l := range rows {
+		position++
+		hash = audit.Next(hash, position, l.Columns)
+		const place = "UPDATE events SET position = $1, hash = $2 WHERE id = $3 AND position IS NULL"
+		if err := t.one("event", place, position, hash, l.Columns[0]); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), t.checkpoint(position, hash, r)
+}
+
+// head is the last place in the chain. Where rows were cut off its end, that is
+// the last one that was signed: the gap stays for everybody to see.
+func (t *Tx) head() (position int64, hash []byte, err error) {
+	const last = "SELECT position, hash FROM events WHERE " + placed + " ORDER BY position DESC LIMIT 1"
+	if err := t.row(last).Scan(&position, &hash); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, nil, err
+	}
+	var signed int64
+	if err := t.row("SELECT coalesce(max(position), 0) FROM checkpoints").Scan(&signed); err != nil {
+		return 0, nil, err
+	}
+	return max(position, signed), hash, nil
+}
+
+// checkpoint stores a signature over the last row. Of the checkpoints of one
+// block and one minute the last is kept.
+func (t *Tx) checkpoint(position int64, hash []byte, r audit.Round) error {
+	now := t.db.now()
+	signed, err := r.Sign(position, hash, now)
+	if err != nil {
+		return err
+	}
+	const thin = `DELETE FROM checkpoints WHERE position = (SELECT max(position) FROM checkpoints)
+		AND position / $1 = $2 / $1 AND at / 60000 = $3 / 60000`
+	const add = "INSERT INTO checkpoints (position, at, signed) VALUES ($1, $2, $3)"
+	return errors.Join(
+		t.exec(thin, int64(audit.Block), position, now.UnixMilli()),
+		t.exec(add, position, now.UnixMilli(), signed))
+}
+
+// scanLink reads whatever the columns hold: a value of a wrong type is a broken
+// link, and must not hide behind an error.
+func scanLink(row scanner, sealed bool) (audit.Link, error) {
+	l := audit.Link{Columns: make([]any, chainedCount)}
+	var into []any
+	for i := range l.Columns {
+		into = append(into, &l.Columns[i])
+	}
+	var position, hash any
+	if sealed {
+		into = append(into, &position, &hash)
+	}
+	if err := row.Scan(into...); err != nil {
+		return audit.Link{}, err
+	}
+	l.ID = fmt.Sprint(l.Columns[0])
+	l.Position, _ = position.(int64) // 0 is no position: a gap
+	l.Hash, _ = hash.([]byte)        // nil is no hash: altered
+	return l, nil
+}
+
+// Ends returns the ends of the chain at one moment.
+func (db *DB) Ends(ctx context.Context) (audit.Ends, error) {
+	const query = "SELECT (SELECT coalesce(max(position), 0) FROM events WHERE " + placed + "), " +
+		"(SELECT coalesce(max(position), 0) FROM checkpoints WHERE " + placed + "), " +
+		"(SELECT count(*) FROM events WHERE position IS NOT NULL), (SELECT count(*) FROM events WHERE position IS NULL)"
+	var e audit.Ends
+	err := db.row(ctx, query).Scan(&e.Sealed, &e.Signed, &e.Rows, &e.Unsealed)
+	return e, err
+}
+
+// Unsealed counts the rows without a position.
+func (db *DB) Unsealed(ctx context.Context) (int64, error) {
+	var n int64
+	err := db.row(ctx, "SELECT count(*) FROM events WHERE position IS NULL").Scan(&n)
+	return n, err
+}
+
+// Links returns rows behind a position, in the order of the chain.
+func (db *DB) Links(ctx context.Context, after int64, limit int) ([]audit.Link, error) {
+	var out []audit.Link
+	err := db.query(ctx, func(r *sql.Rows) error {
+		l, err := scanLink(r, true)
+		out = append(out, l)
+		return err
+	}, "SELECT "+chained+", position, hash FROM events WHERE position > $1 ORDER BY position LIMIT $2", after, limit)
+	return out, err
+}
+
+// Checkpoints returns those behind a position, up to and with another.
+func (db *DB) Checkpoints(ctx context.Context, after, upTo int64) ([]audit.Signed, error) {
+	var out []audit.Signed
+	err := db.query(ctx, func(r *sql.Rows) error {
+		var s audit.Signed
+		err := r.Scan(&s.Position, &s.Envelope)
+		out = append(out, s)
+		return err
+	}, "SELECT position, signed FROM checkpoints WHERE position > $1 AND position <= $2 ORDER BY position", after, upTo)
+	return out, err
+}
