@@ -99,7 +99,8 @@ func (db *DB) open(ctx context.Context, path string) error {
 	if err := migrate(ctx, w.conn, db.now()); err != nil {
 		return err
 	}
-	if db.reads, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)"); err != nil {
+	// Every commit empties the readers' caches: large ones would be memory for nothing.
+	if db.reads, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)&_pragma=cache_size(-2000)"); err != nil {
 		return err
 	}
 	db.reads.SetMaxOpenConns(readers)
