@@ -11,7 +11,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -193,4 +195,104 @@ func owner(t *testing.T, path string) int {
 		t.Fatal(err)
 	}
 	return int(info.Sys().(*syscall.Stat_t).Uid)
+}
+
+func TestG06TheDatabaseWithoutItsKeyOpensNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, []string{"ana", "ben"})
+	app, seed := seedOf(t, w, "totp", "ana")
+	_, other := seedOf(t, w, "hotp", "ben")
+	w.apps["ana"] = app
+	machine := w.server.MachineToken() // not used up
+	w.ready(w.laptop, "ana")
+
+	secrets := map[string][]byte{"the seed of the app": seed, "the seed of the token": other}
+	words := map[string]string{"the administrator's token": w.server.Token(), "a machine's token": machine}
+	key, err := os.ReadFile(filepath.Join(w.server.Data, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets["the master key"] = bytes.TrimSpace(key)
+	n := files(t, w.server.Data, func(path string, info fs.FileInfo, content []byte) {
+		if info.Name() == "master.key" {
+			return
+		}
+		hides(t, content, "G06 "+path, secrets)
+		for name, word := range words {
+			if len(word) < 16 {
+				t.Fatalf("%s is %q", name, word)
+			}
+			if bytes.Contains(content, []byte(word)) || bytes.Contains(content, []byte(word[len(word)-20:])) {
+				t.Errorf("G06 %s holds %s", path, name)
+			}
+		}
+	})
+	if n < 2 {
+		t.Fatalf("G06 there are %d files in the server's folder: the search saw nothing", n)
+	}
+
+	// Without the key the server does not make a new one and go on.
+	w.server.Stop()
+	if err := os.Remove(filepath.Join(w.server.Data, "master.key")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("timeout", "10", w.Programs().Server, "serve", "--data", w.server.Data, "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0")
+	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() == timedOut {
+		t.Errorf("G06 the server starts without its key: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(filepath.Join(w.server.Data, "master.key")); err == nil {
+		t.Error("G06 the server made another key beside a database that the old one wraps")
+	}
+}
+
+func TestAttack3NoLogHoldsACodeASeedOrAToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, []string{"ana", "ben"})
+	app, seed := seedOf(t, w, "totp", "ana")
+	token, other := seedOf(t, w, "hotp", "ben")
+	w.apps["ana"] = app
+	secrets := map[string][]byte{"the seed of the app": seed, "the seed of the token": other}
+	joined := w.server.MachineToken()
+	desk := w.Lab.Machine("desk", w.clock, "ana")
+	desk.Enroll(joined)
+	desk.RunAgent()
+	typed := []string{}
+	login := func(user, code string) {
+		typed = append(typed, code)
+		w.laptop.Run(code+"\n", w.Programs().Agent, "login", user, "--script")
+	}
+	for _, cut := range []bool{false, true} {
+		if cut {
+			w.laptop.Do("sync")
+			w.laptop.Cut(lab.Rejected)
+		}
+		code := w.code("ana")
+		for _, c := range []string{code, code, "483920", "ABCD-EFGH-1234-9876", strings.Repeat("7391", 40)} {
+			login("ana", c)
+		}
+		login("ben", token.Press())
+		login("nobody-here", "772211")
+	}
+	w.laptop.Restore()
+	w.laptop.Do("sync")
+	// A token and a code where a name belongs, as hurried people type them.
+	w.laptop.Run("", w.Programs().Agent, "enroll", "lk1_notatoken_"+strings.Repeat("Q", 40), "--state", w.laptop.State)
+
+	logs := map[string]string{"the server": w.server.Log(), "the agent": w.laptop.Log(), "another agent": desk.Log(), "the audit trail": w.server.Do("audit", "list", "--json", "--limit", "1000")}
+	for where, log := range logs {
+		if len(log) < 100 {
+			t.Fatalf("the log of %s is %q: the search saw nothing", where, log)
+		}
+		hides(t, []byte(log), where, secrets)
+		for _, code := range typed {
+			if regexp.MustCompile(`(^|[^0-9a-f.])` + regexp.QuoteMeta(code) + `($|[^0-9a-f])`).MatchString(log) {
+				t.Errorf("attack 3: the log of %s holds the answer %s", where, code)
+			}
+		}
+		for _, secret := range []string{joined, joined[len(joined)-24:], w.server.Token()} {
+			if strings.Contains(log, secret) {
+				t.Errorf("attack 3: the log of %s holds a token", where)
+			}
+		}
+	}
 }

@@ -149,3 +149,6 @@ func (s *Server) MachineToken() string {
 	s.JSON(&made, "machine", "token", "create")
 	return made.Token
 }
+
+// Token is the first administrator's.
+func (s *Server) Token() string { return s.token }
