@@ -39,9 +39,9 @@ func DecodeStrict(data []byte, v any) error {
 	if p.Kind() != reflect.Pointer || p.IsNil() {
 		return errors.New("decoding json: not into a pointer")
 	}
-	err := checkStrict(data, p.Type().Elem())
+	err := check(data)
 	if err == nil {
-		err = json.Unmarshal(data, v)
+		err = decode(data, p)
 	}
 	if err != nil {
 		p.Elem().SetZero() // half a document is no document
@@ -50,19 +50,33 @@ func DecodeStrict(data []byte, v any) error {
 	return nil
 }
 
-func checkStrict(data []byte, t reflect.Type) error {
+// check looks at the bytes alone.
+func check(data []byte) error {
 	switch {
 	case len(data) > MaxSize:
 		return fmt.Errorf("%d bytes, the most is %d", len(data), MaxSize)
 	case !utf8.Valid(data):
 		return errors.New("not valid UTF-8")
-	case !json.Valid(data): // also finds trailing data; nothing below sees broken syntax
+	}
+	return nil
+}
+
+// decode has encoding/json look at the syntax first, trailing data too, because
+// what follows relies on it. What the walker has to say goes before what
+// encoding/json found in a document of valid syntax.
+func decode(data []byte, into reflect.Value) error {
+	unfit := json.Unmarshal(data, into.Interface())
+	if unfit != nil && !json.Valid(data) {
 		return errors.New("not one json document")
-	case halfSurrogate(data):
+	}
+	if halfSurrogate(data) {
 		return errors.New("half of a surrogate pair")
 	}
 	w := walker{data: data}
-	return w.value(t, 0)
+	if err := w.value(into.Type().Elem(), 0); err != nil {
+		return err
+	}
+	return unfit
 }
 
 // A walker follows the bytes of a document, whose syntax is known to be valid,
