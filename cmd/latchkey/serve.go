@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -70,7 +72,15 @@ func secureURL(s string) bool {
 	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == ""
 }
 
+// gcPercent lets a heap of a few megabytes grow to three times its size before
+// it is collected: at many logins a second the collector would otherwise run all
+// the time to save memory that nobody misses.
+const gcPercent = 200
+
 func (p *program) run(ctx context.Context, f serveFlags) (err error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	db, err := f.open(ctx)
 	if err != nil {
 		return err
