@@ -83,7 +83,7 @@ func TestL10TheSameNameWithAnotherKeyWaitsForApproval(t *testing.T) {
 		t.Errorf("L10 a machine that nobody approved of lets ana in:\n%s", got.Transcript)
 	}
 	twin.Try("sync")
-	twin.Cut(lab.Rejected)
+	twin.Cut(lab.PortsClosed)
 	if got := w.in(twin, "ana"); got.Code == 0 {
 		t.Errorf("L10 it holds something to decide with:\n%s", got.Transcript)
 	}

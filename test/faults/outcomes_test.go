@@ -134,7 +134,7 @@ func TestH01H02H04EveryRowOfTheOutcomeTableIsMetAtTheDoor(t *testing.T) {
 	}
 	for _, m := range machines {
 		m.Do("sync")
-		m.Cut(lab.Rejected)
+		m.Cut(lab.PortsClosed)
 	}
 	for _, o := range outcomes {
 		got := machines[o.machine].Login(o.user, w.answer(o.user, rules[o.user].carries, true)...)
@@ -167,7 +167,7 @@ func TestH12AFactorThatThePolicyTakesAwayIsRefusedThoughItsCodesAreThere(t *test
 	w.laptop.Do("sync")
 	w.policy("ana", `"factors":{"required":1,"online":["totp","hotp"],"offline":["hotp"]}`)
 	w.laptop.Do("sync")
-	w.laptop.Cut(lab.Rejected)
+	w.laptop.Cut(lab.PortsClosed)
 	if got := w.laptop.Login("ana", "totp", w.code("ana")); got.Code == 0 {
 		t.Errorf("H12 the app was taken:\n%s", got.Transcript)
 	}
@@ -229,7 +229,7 @@ func TestI08ADenialSticksOnlyWhereItsCauseStays(t *testing.T) {
 
 	// A mistyped code is no such cause.
 	w.want(w.laptop.Login("ana", "000000"), wrong)
-	w.laptop.Cut(lab.Rejected)
+	w.laptop.Cut(lab.PortsClosed)
 	w.want(w.in(w.laptop, "ana"), offline)
 	w.laptop.Restore()
 
@@ -237,7 +237,7 @@ func TestI08ADenialSticksOnlyWhereItsCauseStays(t *testing.T) {
 	w.server.Do("user", "disable", "ana", "--yes")
 	w.laptop.Do("sync")
 	w.want(w.in(w.laptop, "ana"), "deny account_disabled")
-	w.laptop.Cut(lab.Rejected)
+	w.laptop.Cut(lab.PortsClosed)
 	w.want(w.in(w.laptop, "ana"), "deny account_disabled")
 	w.laptop.Kill()
 	w.laptop.RunAgent()
@@ -247,6 +247,6 @@ func TestI08ADenialSticksOnlyWhereItsCauseStays(t *testing.T) {
 	w.laptop.Restore()
 	w.server.Do("user", "enable", "ana")
 	w.laptop.Do("sync")
-	w.laptop.Cut(lab.Rejected)
+	w.laptop.Cut(lab.PortsClosed)
 	w.want(w.in(w.laptop, "ana"), offline, "enabled again, and told so")
 }

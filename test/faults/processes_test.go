@@ -29,7 +29,7 @@ func TestFiftyLoginsAtOnceWithOneCodeAreOneLogin(t *testing.T) {
 	for _, want := range []string{online, offline} {
 		if want == offline {
 			w.laptop.Do("sync")
-			w.laptop.Cut(lab.Rejected)
+			w.laptop.Cut(lab.PortsClosed)
 		}
 		code := w.code("ana")
 		var mu sync.Mutex
@@ -61,7 +61,7 @@ func TestKillingTheAgentGivesNoReplayAndNoFreeGuess(t *testing.T) {
 		w.policy(user, `"offline":{"days":14,"logins":null}`)
 		w.ready(w.laptop, user)
 	}
-	w.laptop.Cut(lab.Rejected)
+	w.laptop.Cut(lab.PortsClosed)
 	w.in(w.laptop, "ana") // from here on the server is known to be gone
 
 	const rounds = 30
@@ -156,7 +156,7 @@ func TestF04AFullDiskLocksNobodyOut(t *testing.T) {
 	}
 
 	w.want(w.in(m, "ana"), online, "F04 online")
-	m.Cut(lab.Rejected)
+	m.Cut(lab.PortsClosed)
 	code := w.code("ana")
 	w.want(m.Login("ana", code), offline, "F04")
 	w.want(m.Login("ana", "000000"), wrong, "F04")
@@ -192,7 +192,7 @@ func TestF05ADiskThatCannotBeWrittenLetsNobodyIn(t *testing.T) {
 	if got := w.in(m, "ana"); got.Code == 0 {
 		t.Errorf("F05 let in online by what could not be written down:\n%s", got.Transcript)
 	}
-	m.Cut(lab.Rejected)
+	m.Cut(lab.PortsClosed)
 	for range 2 {
 		if got := w.in(m, "ana"); got.Code == 0 || got.Verdict() == wrong {
 			t.Errorf("F05 %s, and nothing could be written down:\n%s", got.Verdict(), got.Transcript)
@@ -228,7 +228,7 @@ func TestF07WithoutALivingAgentTheDoorStaysShut(t *testing.T) {
 	w := newAna(t)
 	door(w)
 	w.ready(w.laptop, "ana")
-	w.laptop.Cut(lab.Rejected)
+	w.laptop.Cut(lab.PortsClosed)
 	closed := func(state string) {
 		t.Helper()
 		start := time.Now()
@@ -264,7 +264,7 @@ func TestM11GarbageOnTheSocketDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	w := newAna(t)
 	w.ready(w.laptop, "ana")
-	w.laptop.Cut(lab.Rejected)
+	w.laptop.Cut(lab.PortsClosed)
 	path := w.laptop.Path(loginSocket)
 	for i := range 60 {
 		c, err := net.Dial("unix", path)
@@ -309,7 +309,7 @@ func TestC10M10AnotherUserOfTheMachineCannotSpeakForTheFirst(t *testing.T) {
 	door(w)
 	w.app("ben")
 	w.ready(w.laptop, "ana")
-	w.laptop.Cut(lab.Rejected)
+	w.laptop.Cut(lab.PortsClosed)
 	for range 12 {
 		if r := knock(w, "ben", "ana", "000000\n"); r.Code == 0 {
 			t.Fatalf("M10 ben is let in as ana: %v", r)
@@ -353,7 +353,7 @@ func TestM03HostileNamesAreNobody(t *testing.T) {
 	}
 	for _, cut := range []bool{false, true} {
 		if cut {
-			w.laptop.Cut(lab.Rejected)
+			w.laptop.Cut(lab.PortsClosed)
 		}
 		for _, name := range names {
 			if r := knock(w, "", name, w.apps["ana"].Code(w.clock.Now())+"\n"); r.Code == 0 || r.Code == timedOut {

@@ -264,7 +264,7 @@ func TestAttack3NoLogHoldsACodeASeedOrAToken(t *testing.T) {
 	for _, cut := range []bool{false, true} {
 		if cut {
 			w.laptop.Do("sync")
-			w.laptop.Cut(lab.Rejected)
+			w.laptop.Cut(lab.PortsClosed)
 		}
 		code := w.code("ana")
 		for _, c := range []string{code, code, "483920", "ABCD-EFGH-1234-9876", strings.Repeat("7391", 40)} {
