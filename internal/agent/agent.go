@@ -105,7 +105,7 @@ func (a *Agent) open(c Config) error {
 		Floor: a.vault.Floor, Alone: a.vault.Alone, Alarm: a.alarm, Rand: rand.Reader, Now: time.Now,
 	})
 	a.syncer = syncer.New(syncer.Config{
-		Server: a.server, Vault: a.vault, Rand: rand.Reader, Now: a.wall,
+		Server: a.server, Vault: a.vault, Heard: a.server.Heard, Rand: rand.Reader, Now: a.wall,
 		OS: systemName(), Version: Version, Log: a.log,
 	})
 	return nil

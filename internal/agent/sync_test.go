@@ -63,6 +63,20 @@ func TestABundleThatIsTooBigForOneAnswerArrivesInParts(t *testing.T) {
 	w.expect(w.signIn("ana", w.next("ana")), "deny offline_limit_reached", "C02 after two weeks")
 }
 
+func TestASyncEndsTheMemoryOfAFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("ana")
+	w.start()
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_online", "the first login")
+	w.sync()
+	w.unplug()
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_offline", "without the server")
+	w.plug()
+	w.sync()
+	w.expect(w.signIn("ana", w.next("ana")), "allow verified_online", "the first login after a sync")
+}
+
 func TestL03WhoIsDisenrolledIsWipedAtTheNextContact(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -61,6 +61,10 @@ func aboutQuestion(err error) bool {
 	return false
 }
 
+// Heard ends the memory of failures: the server's signed word came another way
+// than by a logon, and the next person need not go offline.
+func (c *Client) Heard() { c.reached() }
+
 // reached forgets failures.
 func (c *Client) reached() {
 	c.mu.Lock()
@@ -141,8 +145,7 @@ func (c *Client) Enroll(ctx context.Context, q api.EnrollRequest) (api.EnrollRes
 const maxBundle = 8 << 20
 
 // quietly is an exchange that nobody waits for. Its failure opens no memory of
-// failures: a sync that is refused says nothing about logons. Its success ends
-// one.
+// failures: a sync that is refused says nothing about logons.
 func (c *Client) quietly(ctx context.Context, path string, q, a any, most int64) error {
 	body, err := json.Marshal(q)
 	if err != nil {
@@ -154,6 +157,5 @@ func (c *Client) quietly(ctx context.Context, path string, q, a any, most int64)
 		c.mu.Unlock()
 		return fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
 	}
-	c.reached() // the pinned server answered: the next logon need not wait out the memory of a failure
 	return nil
 }

@@ -46,8 +46,11 @@ const (
 
 // A Config says who syncs what with whom.
 type Config struct {
-	Server  Server
-	Vault   *vault.Vault
+	Server Server
+	Vault  *vault.Vault
+	// Heard is told when the server's signed word was taken over. It must not
+	// block; nil for nobody.
+	Heard   func()
 	Rand    io.Reader
 	Now     func() time.Time
 	OS      string
@@ -196,6 +199,8 @@ func (s *Syncer) round(ctx context.Context) (round, error) {
 	news, err := s.Vault.Merge(req, resp)
 	if err != nil {
 		r.broken = append(r.broken, err) // the news that were taken are worth fetching
+	} else if s.Heard != nil {
+		s.Heard()
 	}
 	for _, n := range news {
 		if err := s.fetch(ctx, n); err != nil {
