@@ -39,4 +39,16 @@ type Authenticator struct {
 	Period    int    // seconds, 15–120 (TOTP)
 	CreatedAt time.Time
 	LastUsed  time.Time
+	Lease     *Lease // HOTP; nil where no machine was ever handed codes
+}
+
+// LeaseLife is how long a machine may rely on the lease of a hardware token
+// without contact.
+const LeaseLife = 30 * 24 * time.Hour
+
+// A Lease says which machine alone may check the codes of a hardware token
+// offline. Once Until has passed, another takes it over at an online MFA there.
+type Lease struct {
+	Host  string // the machine's name
+	Until time.Time
 }

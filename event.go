@@ -17,6 +17,9 @@ const (
 	UserChanged          EventKind = "user.changed" // groups
 	AuthenticatorAdded   EventKind = "authenticator.added"
 	AuthenticatorRemoved EventKind = "authenticator.removed"
+	TokenResynced        EventKind = "authenticator.resynced"
+	LeaseMoved           EventKind = "authenticator.lease_moved"    // Detail["from"] lost it
+	LeaseReleased        EventKind = "authenticator.lease_released" // the machine gave it up
 	EnrollmentAdded      EventKind = "enrollment.added"
 	EnrollmentRemoved    EventKind = "enrollment.removed"
 	PolicySet            EventKind = "policy.set"

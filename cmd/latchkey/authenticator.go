@@ -18,10 +18,11 @@ func (p *program) authenticator() *cobra.Command {
 	add := p.group("add", "Give a user an authenticator",
 		p.addOTP(latchkey.TOTP, "totp USER", "Add an app that shows a code every 30 seconds"),
 		p.addOTP(latchkey.HOTP, "hotp USER", "Add a token that shows a code at the press of a button"))
-	return p.group("authenticator", "Add, list and remove what users prove themselves with",
+	return p.group("authenticator", "Add, list, repair and remove what users prove themselves with",
 		add,
 		verb("list USER", "List a user's authenticators", p.authenticatorList),
-		verb("remove USER ID", "Remove an authenticator for good", p.authenticatorRemove))
+		verb("remove USER ID", "Remove an authenticator for good", p.authenticatorRemove),
+		p.authenticatorResync(), p.authenticatorLease())
 }
 
 func (p *program) addOTP(kind latchkey.Kind, use, short string) *cobra.Command {
@@ -96,11 +97,19 @@ func (p *program) authenticatorList(ctx context.Context, args []string) error {
 }
 
 func authenticatorTable(all []api.Authenticator) *table {
-	t := &table{head: []string{"ID", "KIND", "LABEL", "ALGORITHM", "DIGITS", "PERIOD", "LAST USED"}}
+	t := &table{head: []string{"ID", "KIND", "LABEL", "ALGORITHM", "DIGITS", "PERIOD", "LAST USED", "OFFLINE CODES"}}
 	for _, a := range all {
-		t.add(string(a.ID), string(a.Kind), a.Label, a.Algorithm, number(a.Digits), number(a.Period), whenever(a.LastUsed))
+		t.add(string(a.ID), string(a.Kind), a.Label, a.Algorithm, number(a.Digits), number(a.Period), whenever(a.LastUsed), lease(a.Lease))
 	}
 	return t
+}
+
+// lease is where a hardware token's codes may lie, and until when that holds.
+func lease(l *api.Lease) string {
+	if l == nil {
+		return ""
+	}
+	return l.Machine + " until " + when(l.Until)
 }
 
 func number(n int) string {

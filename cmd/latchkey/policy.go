@@ -22,7 +22,7 @@ func (p *program) policy() *cobra.Command {
 		verb("show NAME", "Show a policy document", p.policyShow),
 		verb("list", "List policies in the order in which they are tried", p.policyList),
 		verb("delete NAME", "Delete a policy", p.policyDelete),
-		p.policyExplain())
+		p.policyExplain(), p.policyTokenSize())
 }
 
 func (p *program) policySet() *cobra.Command {

@@ -34,6 +34,24 @@ type Authenticator struct {
 	Period    int                      `json:"period,omitempty"`
 	CreatedAt time.Time                `json:"created_at"`
 	LastUsed  *time.Time               `json:"last_used_at"`
+	Lease     *Lease                   `json:"lease,omitempty"` // of a hardware token
+}
+
+// Lease says which machine alone may check a hardware token's codes offline.
+type Lease struct {
+	Machine string    `json:"machine"`
+	Until   time.Time `json:"until"` // from then on another machine may take it over
+}
+
+// MoveLease gives the lease of a hardware token to a machine.
+type MoveLease struct {
+	Machine string `json:"machine"`
+}
+
+// Resync brings the counter of a hardware token along: two codes that it shows
+// one after the other.
+type Resync struct {
+	Codes []string `json:"codes"`
 }
 
 // AddUser creates a user of the built-in directory.

@@ -136,11 +136,12 @@ func (a *Authority) hear(ctx context.Context, l latchkey.Logon) (hearing, error)
 	return h, nil
 }
 
-// look sets how far ahead a token's counter may be: policy says so.
+// look sets how far ahead a token's counter may be: policy says so, and where
+// machines were handed codes they may have used them.
 func (h hearing) look() {
 	for i := range h.who.Held {
 		if c := &h.who.Held[i]; c.Kind == latchkey.HOTP && h.policy != nil {
-			c.Window = h.policy.HOTP.Window
+			c.Window = policy.LookAhead(h.policy.HOTP, c.State.Next, c.Handed)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/api"
 	"latchkey/internal/otp"
 	"latchkey/internal/secret"
+	"latchkey/internal/verify"
 )
 
 // Store is the part of the database that enrolling needs. Methods that change
@@ -30,6 +31,13 @@ type Store interface {
 	AddAuthenticator(ctx context.Context, a latchkey.Authenticator, seed secret.Bytes, next uint64, e latchkey.Event) (latchkey.AuthenticatorID, error)
 	// RemoveAuthenticator returns NotFound where the user has no such one.
 	RemoveAuthenticator(ctx context.Context, u latchkey.UserID, id latchkey.AuthenticatorID, e latchkey.Event) error
+	// Token returns an authenticator and whose it is; NotFound where there is none.
+	Token(ctx context.Context, id latchkey.AuthenticatorID) (latchkey.User, verify.Held, error)
+	// Advance moves a counter upwards. Conflict where it moved meanwhile.
+	Advance(ctx context.Context, id latchkey.AuthenticatorID, from, to uint64, e latchkey.Event) error
+	// MoveLease gives a token's lease to a machine, whoever had it. The event's
+	// detail gets where it was.
+	MoveLease(ctx context.Context, id latchkey.AuthenticatorID, to latchkey.MachineID, until time.Time, e latchkey.Event) error
 	// Disenroll returns NotFound where the user is not enrolled there.
 	Disenroll(ctx context.Context, u latchkey.UserID, m latchkey.MachineID, e latchkey.Event) error
 }

@@ -70,11 +70,13 @@ type Store interface {
 	// version of the machine's settings. ErrRaced: gather and judge anew.
 	Merge(ctx context.Context, m Merger) (version uint64, err error)
 	// UsedBy returns the logon under which a step or counter of a credential
-	// was used before, or "".
-	UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64) (latchkey.LogonID, error)
+	// was used before: l where it was one of several, "" where there is none.
+	UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (latchkey.LogonID, error)
 	// Issue stores that a header is current from now on, takes the leases that
 	// it needs, and returns its version. ErrRaced: gather anew.
 	Issue(ctx context.Context, i Issue) (version uint64, err error)
+	// ReleaseLease ends a lease. ErrRaced: it is no longer the one that was read.
+	ReleaseLease(ctx context.Context, r Release) error
 }
 
 // New returns the machines kept in s.

@@ -79,26 +79,47 @@ func (p *plan) codes(machine latchkey.Machine, m *Member, now time.Time) {
 		case t.Removed || !listed(rules.Factors.Offline, t.Kind):
 		case t.Kind == latchkey.TOTP:
 			p.tokens = append(p.tokens, share{t, 0})
-		case t.Kind == latchkey.HOTP && t.leased(machine.ID, now):
-			p.lease(t, machine.ID, rules.OfflineQuota(), horizon, now)
+		case t.Kind == latchkey.HOTP && t.leased(machine.ID, m.Anchor, now):
+			p.lease(t, machine, rules.OfflineQuota(), horizon, now)
 		}
 	}
 }
 
 // lease shares out the codes of an HOTP token. A counter does not end by
 // itself: past the horizon nothing is added to what the machine holds.
-func (p *plan) lease(t Token, m latchkey.MachineID, quota int, horizon, now time.Time) {
+func (p *plan) lease(t Token, m latchkey.Machine, quota int, horizon, now time.Time) {
 	if !now.Before(horizon) {
 		quota = 0
-		if t.LeaseMachine == m && t.LeaseTo > t.Next {
-			quota = int(min(t.LeaseTo-t.Next, 1000))
+		if t.LeaseMachine == m.ID && t.Handed > t.Next {
+			quota = int(min(t.Handed-t.Next, policy.MaxWindow))
 		}
 	} else if quota > 0 {
-		p.leases = append(p.leases, Lease{t.ID, t.Next + uint64(quota), horizon})
+		p.leases = append(p.leases, p.leaseOf(t, m, quota, horizon, now))
 	}
 	if quota > 0 {
 		p.tokens = append(p.tokens, share{t, quota})
 	}
+}
+
+// leaseEnd is when a lease that is given now ends: with the user's days, and
+// before them where the machine is not heard of again.
+func leaseEnd(horizon, now time.Time) time.Time {
+	if most := now.Add(latchkey.LeaseLife); most.Before(horizon) {
+		return most
+	}
+	return horizon
+}
+
+// leaseOf is the lease that goes with the codes.
+func (p *plan) leaseOf(t Token, m latchkey.Machine, quota int, horizon, now time.Time) Lease {
+	l := Lease{Token: t.ID, To: t.Next + uint64(quota), Until: leaseEnd(horizon, now), From: t.LeaseMachine, FromUntil: t.LeaseUntil}
+	if t.LeaseMachine != "" && t.LeaseMachine != m.ID {
+		l.Event = &latchkey.Event{
+			Time: now, Kind: latchkey.LeaseMoved, Actor: "server", User: p.header.User, UserName: p.header.Name,
+			Machine: m.ID, Host: m.Name, Detail: map[string]string{"authenticator": string(t.ID), "from": t.LeaseHost},
+		}
+	}
+	return l
 }
 
 func listed(kinds []latchkey.Kind, k latchkey.Kind) bool {

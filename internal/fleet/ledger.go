@@ -63,18 +63,22 @@ type Token struct {
 	latchkey.Authenticator
 	Removed bool
 	Next    uint64
-	// Lease: of an HOTP token one machine at a time holds codes, below LeaseTo,
-	// until LeaseUntil.
+	// Lease: of an HOTP token one machine at a time may hold codes, until
+	// LeaseUntil. From then on another may take it over.
 	LeaseMachine latchkey.MachineID
-	LeaseFree    bool // the holder was removed or has wiped him
-	LeaseTo      uint64
+	LeaseHost    string
+	LeaseTo      uint64 // no machine was ever handed this code
 	LeaseUntil   time.Time
+	Handed       uint64 // this machine was never handed this code
 	Codes        func() (*otp.Generator, error)
 }
 
-// leased reports whether machine m may be given codes of an HOTP token.
-func (t Token) leased(m latchkey.MachineID, now time.Time) bool {
-	return t.LeaseMachine == "" || t.LeaseMachine == m || t.LeaseFree || !now.Before(t.LeaseUntil)
+// leased reports whether machine m may be given codes of an HOTP token: it has
+// the lease, or nobody has and its user has proven himself online there since
+// it was free. A background sync takes no lease.
+func (t Token) leased(m latchkey.MachineID, anchor, now time.Time) bool {
+	free := !now.Before(t.LeaseUntil) && !anchor.Before(t.LeaseUntil)
+	return t.LeaseMachine == "" || t.LeaseMachine == m || free
 }
 
 // issued is the first step or counter that no machine can know a code of.
@@ -85,13 +89,13 @@ func (t Token) issued(now time.Time) uint64 {
 	return max(t.Next, t.LeaseTo)
 }
 
-// bound is how far machine m may raise the floor: of an HOTP token only who
-// holds the lease knows what was used.
-func (t Token) bound(m latchkey.MachineID, now time.Time) uint64 {
-	if t.Kind == latchkey.TOTP || t.LeaseMachine == m {
+// bound is how far the machine may raise the floor: of an HOTP token it knows
+// what it was handed, whoever has the lease now.
+func (t Token) bound(now time.Time) uint64 {
+	if t.Kind == latchkey.TOTP {
 		return t.issued(now)
 	}
-	return t.Next
+	return max(t.Next, t.Handed)
 }
 
 // A Merger is what one report changes.
@@ -145,9 +149,22 @@ type Issue struct {
 	Event   *latchkey.Event // where codes are issued
 }
 
-// A Lease lets the machine hold codes of an HOTP token below To until Until.
+// A Lease lets the machine hold codes of an HOTP token below To until Until. It
+// takes the place of the lease that was judged by.
 type Lease struct {
-	Token latchkey.AuthenticatorID
-	To    uint64
-	Until time.Time
+	Token     latchkey.AuthenticatorID
+	To        uint64
+	Until     time.Time
+	From      latchkey.MachineID
+	FromUntil time.Time
+	Event     *latchkey.Event // where it moves
+}
+
+// A Release ends a lease that the machine gave up.
+type Release struct {
+	Now     time.Time
+	Token   latchkey.AuthenticatorID
+	Machine latchkey.MachineID
+	Until   time.Time // of the lease that was judged by
+	Event   latchkey.Event
 }

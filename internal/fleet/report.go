@@ -32,14 +32,16 @@ type judge struct {
 	ledger  Ledger
 	merger  Merger
 	changes map[latchkey.UserID]*MemberChange
-	usedBy  func(latchkey.AuthenticatorID, uint64) (latchkey.LogonID, error)
+	usedBy  func(latchkey.AuthenticatorID, uint64, latchkey.LogonID) (latchkey.LogonID, error)
 }
 
 // judge weighs a report against what the machine was issued.
 func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger, error) {
 	j := judge{
 		now: f.now(), ledger: l, changes: map[latchkey.UserID]*MemberChange{},
-		usedBy: func(c latchkey.AuthenticatorID, n uint64) (latchkey.LogonID, error) { return f.store.UsedBy(ctx, c, n) },
+		usedBy: func(c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (latchkey.LogonID, error) {
+			return f.store.UsedBy(ctx, c, n, l)
+		},
 	}
 	j.merger = Merger{
 		Now: j.now, Machine: l.Machine.ID, OS: in.OS, Version: in.AgentVersion, From: l, Proven: f.proven(l.Machine, in.Proof),
@@ -192,17 +194,28 @@ func (j *judge) used(e *Entry, m *Member, r api.Report) error {
 		return nil
 	}
 	e.Credential, e.Used = t.ID, &r.Used
-	other, err := j.usedBy(t.ID, r.Used)
+	other, err := j.other(t, r)
 	if err != nil {
 		return fmt.Errorf("looking for another use: %w", err)
 	}
-	if other != "" && other != r.Logon {
-		j.incident("one code was used for two logins", "logons", other+" "+short(r.Logon))
+	if other != "" && other != e.Logon {
+		j.incident("one code was used for two logins", "logons", other+" "+e.Logon)
 		last := &j.merger.Incident[len(j.merger.Incident)-1]
 		last.User, last.UserName = m.User.ID, m.User.Name
 	}
 	j.raise(t, r.Used+1)
 	return nil
+}
+
+// other is the logon that a code was used for before, in this very report or in
+// an earlier one.
+func (j *judge) other(t *Token, r api.Report) (latchkey.LogonID, error) {
+	for _, e := range j.merger.Events {
+		if e.Used != nil && *e.Used == r.Used && e.Credential == t.ID {
+			return e.Logon, nil
+		}
+	}
+	return j.usedBy(t.ID, r.Used, short(r.Logon))
 }
 
 // impossible says why the machine cannot have accepted a code; "" where it can.
@@ -227,7 +240,7 @@ func (j *judge) horizon(m *Member, t *Token) uint64 {
 
 // raise lifts the floor of a token, never beyond what the machine can know.
 func (j *judge) raise(t *Token, next uint64) {
-	next = min(next, t.bound(j.ledger.Machine.ID, j.now))
+	next = min(next, t.bound(j.now))
 	if next > t.Next {
 		j.merger.Raise[t.ID] = max(j.merger.Raise[t.ID], next)
 	}

@@ -89,12 +89,38 @@ func (f *Fleet) news(ctx context.Context, l Ledger, proven uint64) ([]api.News, 
 		} else if err != nil {
 			return nil, err
 		}
+		if err := f.released(ctx, l, m, p); err != nil {
+			return nil, err
+		}
 		if version > 0 {
 			out = append(out, api.News{User: m.User.ID, Version: version})
 		}
 	}
 	slices.SortFunc(out, func(a, b api.News) int { return cmp.Compare(a.User, b.User) })
 	return out, nil
+}
+
+// released ends the leases of tokens whose codes the machine was handed once
+// and has dropped: it holds the current header, and they are not in it.
+func (f *Fleet) released(ctx context.Context, l Ledger, m *Member, p plan) error {
+	now := f.now()
+	if m.Acked != m.Version || string(m.Digest) != string(p.digest) {
+		return nil
+	}
+	for _, t := range m.Tokens {
+		holds := t.LeaseMachine == l.Machine.ID && t.Handed > 0 && now.Before(t.LeaseUntil)
+		if !holds || slices.ContainsFunc(p.tokens, func(s share) bool { return s.ID == t.ID }) {
+			continue
+		}
+		err := f.store.ReleaseLease(ctx, Release{now, t.ID, l.Machine.ID, t.LeaseUntil, latchkey.Event{
+			Time: now, Kind: latchkey.LeaseReleased, Actor: "machine:" + l.Machine.Name, User: m.User.ID, UserName: m.User.Name,
+			Machine: l.Machine.ID, Host: l.Machine.Name, Detail: map[string]string{"authenticator": string(t.ID)},
+		}})
+		if err != nil && !errors.Is(err, ErrRaced) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Health is the server's signed word that it can be asked.

@@ -44,6 +44,7 @@ func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, read
 	a := humago.New(mux, config(about.Version))
 	rooms.users(a)
 	rooms.authenticators(a)
+	rooms.hardwareTokens(a)
 	rooms.policies(a)
 	rooms.machines(a)
 	rooms.trail(a)

@@ -17,6 +17,7 @@ type Authenticators interface {
 	AddAuthenticator(ctx context.Context, actor, user string, in api.AddAuthenticator) (api.NewAuthenticator, error)
 	// RemoveAuthenticator returns NotFound where the user has no such one.
 	RemoveAuthenticator(ctx context.Context, actor, user string, id latchkey.AuthenticatorID) error
+	Tokens
 }
 
 // UserPath is the part of an address that names a user. It is exported because

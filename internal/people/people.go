@@ -189,5 +189,8 @@ func Shown(a latchkey.Authenticator) api.Authenticator {
 		at := a.LastUsed.UTC()
 		out.LastUsed = &at
 	}
+	if a.Lease != nil {
+		out.Lease = &api.Lease{Machine: a.Lease.Host, Until: a.Lease.Until.UTC()}
+	}
 	return out
 }

@@ -18,13 +18,16 @@ func (db *DB) AuthenticatorsOf(ctx context.Context, id latchkey.UserID) ([]latch
 	var out []latchkey.Authenticator
 	err := db.query(ctx, func(r *sql.Rows) error {
 		var a latchkey.Authenticator
-		var created, used sql.NullInt64
-		err := r.Scan(&a.ID, &a.User, &a.Kind, &a.Label, &a.Algorithm, &a.Digits, &a.Period, &created, &used)
+		var created, used, until sql.NullInt64
+		var host sql.NullString
+		err := r.Scan(&a.ID, &a.User, &a.Kind, &a.Label, &a.Algorithm, &a.Digits, &a.Period, &created, &used, &host, &until)
+		a.Lease = leaseOf(host, until)
 		a.CreatedAt, a.LastUsed = timeOf(created), timeOf(used)
 		out = append(out, a)
 		return err
-	}, `SELECT id, user_id, kind, label, algorithm, digits, period, created_at, last_used FROM authenticators
-		WHERE removed_at IS NULL AND ($1 = '' OR user_id = $1) ORDER BY created_at, id`, string(id))
+	}, `SELECT a.id, a.user_id, a.kind, a.label, a.algorithm, a.digits, a.period, a.created_at, a.last_used, m.name, a.lease_until
+		FROM authenticators a LEFT JOIN machines m ON m.id = a.lease_machine
+		WHERE a.removed_at IS NULL AND ($1 = '' OR a.user_id = $1) ORDER BY a.created_at, a.id`, string(id))
 	return out, err
 }
 

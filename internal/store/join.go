@@ -153,7 +153,7 @@ func (db *DB) ApproveMachine(ctx context.Context, id latchkey.MachineID, e latch
 		if n, err = t.affected(approve, string(id)); err == nil && n != 1 {
 			err = latchkey.Errorf(latchkey.Conflict, "the machine is neither pending nor quarantined")
 		}
-		return errors.Join(err, t.addEvent(e))
+		return errors.Join(err, t.endLeases(), t.addEvent(e))
 	})
 }
 
@@ -165,6 +165,6 @@ func (db *DB) RemoveMachine(ctx context.Context, id latchkey.MachineID, e latchk
 		if err == nil && n != 1 {
 			err = latchkey.Errorf(latchkey.Conflict, "the machine is removed already")
 		}
-		return errors.Join(err, t.addEvent(e))
+		return errors.Join(err, t.endLeases(), t.addEvent(e))
 	})
 }

@@ -69,11 +69,10 @@ func scanMember(l fleet.Ledger) func(*sql.Rows) error {
 // tokens are the authenticators of a machine's users, those that were removed
 // too: a machine may still report their codes.
 const tokens = `SELECT a.id, a.user_id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.removed_at,
-		a.lease_machine, a.lease_to, a.lease_until,
-		lm.state = 'removed' OR (le.removed_at IS NOT NULL AND le.wiped_at IS NOT NULL)
+		a.lease_machine, lm.name, a.lease_to, a.lease_until, h.handed
 	FROM enrollments e JOIN authenticators a ON a.user_id = e.user_id
 	LEFT JOIN machines lm ON lm.id = a.lease_machine
-	LEFT JOIN enrollments le ON le.user_id = a.user_id AND le.machine_id = a.lease_machine
+	LEFT JOIN handouts h ON h.authenticator_id = a.id AND h.machine_id = e.machine_id
 	WHERE e.machine_id = $1 AND ($2 = '' OR e.user_id = $2)
 	ORDER BY a.created_at, a.id`
 
@@ -82,16 +81,15 @@ func (db *DB) scanToken(l fleet.Ledger) func(*sql.Rows) error {
 		var t fleet.Token
 		var wrapped []byte
 		var next int64
-		var removed, leaseTo, leaseUntil sql.NullInt64
-		var lease sql.NullString
-		var free sql.NullBool
+		var removed, leaseTo, leaseUntil, handed sql.NullInt64
+		var lease, host sql.NullString
 		err := r.Scan(&t.ID, &t.User, &t.Kind, &t.Label, &t.Algorithm, &t.Digits, &t.Period, &wrapped, &next, &removed,
-			&lease, &leaseTo, &leaseUntil, &free)
+			&lease, &host, &leaseTo, &leaseUntil, &handed)
 		if err != nil {
 			return err
 		}
 		t.Next, t.Removed = uint64(next), removed.Valid
-		t.LeaseMachine, t.LeaseFree = latchkey.MachineID(lease.String), free.Bool
+		t.LeaseMachine, t.LeaseHost, t.Handed = latchkey.MachineID(lease.String), host.String, uint64(handed.Int64)
 		t.LeaseTo, t.LeaseUntil = uint64(leaseTo.Int64), timeOf(leaseUntil)
 		t.Codes = func() (*otp.Generator, error) { return db.generator(t.ID, wrapped, t.Algorithm, t.Digits) }
 		if m := l.Users[t.User]; m != nil {
@@ -101,10 +99,12 @@ func (db *DB) scanToken(l fleet.Ledger) func(*sql.Rows) error {
 	}
 }
 
-// UsedBy returns the logon under which a step or counter was used before.
-func (db *DB) UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64) (latchkey.LogonID, error) {
+// UsedBy returns the logon under which a step or counter was used before: this
+// one where it was, else the first.
+func (db *DB) UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (latchkey.LogonID, error) {
 	var id string
-	err := db.row(ctx, "SELECT logon FROM events WHERE credential = $1 AND used = $2 ORDER BY time, id LIMIT 1", string(c), int64(n)).Scan(&id)
+	err := db.row(ctx, "SELECT logon FROM events WHERE credential = $1 AND used = $2 ORDER BY CASE WHEN logon = $3 THEN 0 ELSE 1 END, time, id LIMIT 1",
+		string(c), int64(n), l).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
@@ -185,7 +185,8 @@ func anchorOf(at time.Time) int64 {
 func (t *Tx) wiped(m fleet.Merger, c fleet.MemberChange) error {
 	return errors.Join(
 		t.exec("UPDATE enrollments SET wiped_at = $1 WHERE user_id = $2 AND machine_id = $3", m.Now.UnixMilli(), string(c.User), string(m.Machine)),
-		t.exec("UPDATE authenticators SET lease_machine = NULL WHERE user_id = $1 AND lease_machine = $2", string(c.User), string(m.Machine)),
+		t.exec("UPDATE authenticators SET lease_until = $1 WHERE lease_until > $1 AND user_id = $2 AND lease_machine = $3",
+			m.Now.UnixMilli(), string(c.User), string(m.Machine)),
 		t.addEvent(latchkey.Event{
 			Time: m.Now, Kind: latchkey.EnrollmentRemoved, Actor: "machine:" + m.From.Machine.Name, User: c.User,
 			UserName: m.From.Users[c.User].User.Name, Machine: m.Machine, Host: m.From.Machine.Name,
@@ -240,18 +241,4 @@ func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 		return t.addEvent(*i.Event)
 	})
 	return uint64(version), err
-}
-
-// handOut hands the codes of a token to a machine, if no other holds them.
-func (t *Tx) handOut(i fleet.Issue, l fleet.Lease) error {
-	const update = `UPDATE authenticators SET lease_machine = $1, lease_until = $2,
-		lease_to = CASE WHEN lease_machine = $1 AND lease_to > $3 THEN lease_to ELSE $3 END
-		WHERE id = $4 AND removed_at IS NULL AND (lease_machine IS NULL OR lease_machine = $1 OR lease_until <= $5
-			OR EXISTS (SELECT 1 FROM machines WHERE id = lease_machine AND state = 'removed')
-			OR EXISTS (SELECT 1 FROM enrollments e WHERE e.user_id = authenticators.user_id AND e.machine_id = lease_machine AND e.wiped_at IS NOT NULL AND e.removed_at IS NOT NULL))`
-	n, err := t.affected(update, string(i.Machine), l.Until.UnixMilli(), int64(l.To), string(l.Token), i.Now.UnixMilli())
-	if err == nil && n != 1 {
-		err = fleet.ErrRaced
-	}
-	return err
 }

@@ -25,7 +25,7 @@ const TOTPWindow = 1
 const logonFacts = `SELECT r.value, m.owner, ` + machineColumns + `,
 	c.how, u.id, u.name, u.directory, u.disabled, u.deleted_at, u.member_of,
 	e.seen_at, e.uid, e.enrolled_at, e.removed_at, e.wiped_at, e.retry_at,
-	a.id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.fails, a.debt, a.retry_at
+	a.id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.fails, a.debt, a.retry_at, a.lease_to
 	FROM revisions r JOIN machines m ON m.id = $1
 	LEFT JOIN (
 		SELECT 'name' AS how, id AS user_id FROM users WHERE directory = 'builtin' AND fold = $2
@@ -149,11 +149,11 @@ type authRow struct {
 	id, kind, label, algorithm        sql.NullString
 	digits, period, next, fails, debt sql.NullInt64
 	wrapped                           []byte
-	retry                             sql.NullInt64
+	retry, handed                     sql.NullInt64
 }
 
 func (a *authRow) dest() []any {
-	return []any{&a.id, &a.kind, &a.label, &a.algorithm, &a.digits, &a.period, &a.wrapped, &a.next, &a.fails, &a.debt, &a.retry}
+	return []any{&a.id, &a.kind, &a.label, &a.algorithm, &a.digits, &a.period, &a.wrapped, &a.next, &a.fails, &a.debt, &a.retry, &a.handed}
 }
 
 // held returns the credential with the means to compute its codes.
@@ -167,6 +167,7 @@ func (a *authRow) held(db *DB) (verify.Held, error) {
 			ID: latchkey.AuthenticatorID(a.id.String), Kind: latchkey.Kind(a.kind.String), Label: a.label.String,
 			Digits: int(a.digits.Int64), Period: int(a.period.Int64), Window: TOTPWindow, Codes: codes{g},
 		},
+		Handed: uint64(a.handed.Int64),
 		State: latchkey.CredentialState{
 			Next: uint64(a.next.Int64), Fails: int(a.fails.Int64), Debt: int(a.debt.Int64), RetryAt: timeOf(a.retry),
 		},

@@ -11,6 +11,9 @@ import (
 type Held struct {
 	latchkey.Credential
 	State latchkey.CredentialState
+	// Handed is the first counter of a token that no machine was ever handed the
+	// code of; 0 where none was.
+	Handed uint64
 }
 
 // CheckKind verifies a against every credential of a kind. It returns held

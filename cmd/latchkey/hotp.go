@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/internal/api"
+	"latchkey/internal/apiclient"
+	"latchkey/internal/policy"
+)
+
+func (p *program) authenticatorLease() *cobra.Command {
+	return p.group("lease", "Which machine holds the offline codes of a hardware token",
+		verb("move ID MACHINE", "Let another machine hold them from its next contact on", p.leaseMove))
+}
+
+func (p *program) leaseMove(ctx context.Context, args []string) error {
+	n := names{"authenticator": args[0], "machine": args[1]}
+	err := p.do(ctx, http.MethodPut, apiclient.Path("authenticators", args[0], "lease"), api.MoveLease{Machine: args[1]}, nil, n)
+	if err != nil {
+		return err
+	}
+	return p.say(none{}, "%s: %s holds the offline codes from its next contact on; another machine drops them at its own", args[0], args[1])
+}
+
+func (p *program) authenticatorResync() *cobra.Command {
+	var stdin bool
+	c := verb("resync ID [CODE1] [CODE2]", "Find a hardware token that ran ahead, by two consecutive codes", func(ctx context.Context, args []string) error {
+		codes := args[1:]
+		if stdin && len(codes) == 0 {
+			raw, err := p.read("-")
+			if err != nil {
+				return fmt.Errorf("reading the codes: %w", err)
+			}
+			codes = strings.Fields(string(raw))
+		}
+		if len(codes) != 2 || stdin && len(args) > 1 {
+			return &usageError{"two codes are needed", "press the token twice; give both codes in their order, or --stdin and one a line"}
+		}
+		in := api.Resync{Codes: codes}
+		if err := p.post(ctx, apiclient.Path("authenticators", args[0], "resync"), in, nil, names{"authenticator": args[0]}); err != nil {
+			return err
+		}
+		return p.say(none{}, "%s: resynchronised", args[0])
+	})
+	c.Flags().BoolVar(&stdin, "stdin", false, "read the two codes from standard input")
+	return c
+}
+
+func (p *program) policyTokenSize() *cobra.Command {
+	var logins, days int
+	variance := "20%"
+	c := verb("hotp-size", "Say how many codes of a hardware token a machine needs, and which settings", func(context.Context, []string) error {
+		percent, err := strconv.Atoi(strings.TrimSuffix(variance, "%"))
+		if err != nil {
+			return usagef("--variance is a whole number of percent, such as 20%%")
+		}
+		plan, err := policy.PlanToken(logins, days, percent)
+		if err != nil {
+			return &usageError{err.Error(), "latchkey policy hotp-size --logins-per-day 15 --days 3"}
+		}
+		if plan.TooLarge {
+			fmt.Fprintf(p.err, "latchkey: warning: hotp.window may be %d at most: plan fewer days, or another kind of authenticator\n", policy.MaxWindow)
+		}
+		return p.print(plan, func(w io.Writer) {
+			fmt.Fprintf(w, "codes   %d\n", plan.Codes)
+			fmt.Fprintf(w, "policy  \"hotp\": {\"window\": %d, \"buffer\": %d, \"quota\": %d}\n", plan.Window, plan.Buffer, plan.Quota)
+		})
+	})
+	f := c.Flags()
+	f.IntVar(&logins, "logins-per-day", 0, "logins of one user on one machine")
+	f.IntVar(&days, "days", 0, "days without the server")
+	f.StringVar(&variance, "variance", variance, "reserve on top, in percent")
+	return c
+}

@@ -1,0 +1,73 @@
+package enroll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"latchkey"
+	"latchkey/internal/api"
+	"latchkey/internal/secret"
+	"latchkey/internal/verify"
+)
+
+// Reach is how far ahead an administrator's resync searches: by two consecutive
+// codes the odds of a false find stay below one in a billion.
+const Reach = 1000
+
+// errNoToken: only an event token has a counter that machines share out.
+var errNoToken = latchkey.Errorf(latchkey.Invalid, "only a hardware token (hotp) has a counter and a lease")
+
+// Resync finds a token whose counter ran away by two consecutive codes. The
+// counter never goes back. It opens no lock and clears no failures.
+func (e *Enroll) Resync(ctx context.Context, actor string, id latchkey.AuthenticatorID, in api.Resync) error {
+	u, held, err := e.store.Token(ctx, id)
+	if err != nil {
+		return err
+	}
+	if held.Kind != latchkey.HOTP {
+		return errNoToken
+	}
+	if len(in.Codes) != 2 {
+		return latchkey.Errorf(latchkey.Invalid, "give two codes that the token shows one after the other")
+	}
+	first, second := answer(in.Codes[0]), answer(in.Codes[1])
+	after, err := verify.Resync(held.Credential, held.State, first, second, Reach)
+	if errors.Is(err, verify.ErrWrong) {
+		return latchkey.Errorf(latchkey.Invalid, "these are no two consecutive codes of the token, up to %d presses ahead", Reach).
+			WithHint("press the token twice and type both codes in their order; used codes do not count")
+	}
+	if err != nil {
+		return fmt.Errorf("resyncing %s: %w", id, err)
+	}
+	event := e.event(latchkey.TokenResynced, actor, u)
+	event.Detail = map[string]string{"authenticator": string(id), "skipped": fmt.Sprint(after.Next - held.State.Next - 2)}
+	return e.store.Advance(ctx, id, held.State.Next, after.Next, event)
+}
+
+func answer(code string) latchkey.Answer { return latchkey.Answer{Value: secret.Bytes(code)} }
+
+// MoveLease lets another machine hold the codes of a token from its next contact
+// on, if its user is enrolled there or will be. The one that holds them now
+// drops them at its own next contact; what it uses until then still counts.
+func (e *Enroll) MoveLease(ctx context.Context, actor string, id latchkey.AuthenticatorID, machine string) error {
+	u, held, err := e.store.Token(ctx, id)
+	if err != nil {
+		return err
+	}
+	if held.Kind != latchkey.HOTP {
+		return errNoToken
+	}
+	m, err := e.store.MachineNamed(ctx, machine)
+	if err != nil {
+		return err
+	}
+	if m.State != latchkey.Active {
+		return latchkey.Errorf(latchkey.Conflict, "the machine is %s: nothing is issued to it", m.State).
+			WithHint("latchkey machine approve %s", m.Name)
+	}
+	event := e.event(latchkey.LeaseMoved, actor, u)
+	event.Machine, event.Host = m.ID, m.Name
+	event.Detail = map[string]string{"authenticator": string(id)}
+	return e.store.MoveLease(ctx, id, m.ID, e.now().Add(latchkey.LeaseLife), event)
+}

@@ -1,0 +1,4 @@
+package fleet
+
+// LeaseEnd is when a lease that is given now ends.
+var LeaseEnd = leaseEnd

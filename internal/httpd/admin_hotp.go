@@ -1,0 +1,48 @@
+package httpd
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"latchkey"
+	"latchkey/internal/api"
+)
+
+// Tokens keeps the counters of hardware tokens and says where their codes lie.
+// All return NotFound where there is no such authenticator, or no machine with
+// the name.
+type Tokens interface {
+	// Resync finds a token by two consecutive codes; its counter never goes back.
+	Resync(ctx context.Context, actor string, id latchkey.AuthenticatorID, in api.Resync) error
+	// MoveLease lets a machine hold the token's codes, and no other.
+	MoveLease(ctx context.Context, actor string, id latchkey.AuthenticatorID, machine string) error
+}
+
+// TokenPath is the part of an address that names a hardware token.
+type TokenPath struct {
+	ID string `path:"id"`
+}
+
+type inResync struct {
+	TokenPath
+	Body api.Resync
+}
+
+type inMoveLease struct {
+	TokenPath
+	Body api.MoveLease
+}
+
+func (r Rooms) hardwareTokens(a huma.API) {
+	const path = "/api/v1/authenticators/{id}"
+	tell(a, http.MethodPost, path+"/resync", "Bring the counter of a hardware token along, by two consecutive codes",
+		func(ctx context.Context, in *inResync) error {
+			return r.Authenticators.Resync(ctx, actor(ctx), latchkey.AuthenticatorID(in.ID), in.Body)
+		})
+	tell(a, http.MethodPut, path+"/lease", "Let another machine hold the offline codes of a hardware token",
+		func(ctx context.Context, in *inMoveLease) error {
+			return r.Authenticators.MoveLease(ctx, actor(ctx), latchkey.AuthenticatorID(in.ID), in.Body.Machine)
+		})
+}
