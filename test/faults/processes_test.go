@@ -22,6 +22,28 @@ import (
 
 const loginSocket = "/run/latchkey/login.sock"
 
+// atOnce signs a user in many times at the same moment with one answer and
+// counts the verdicts.
+func atOnce(w *world, times int, user, answer string) map[string]int {
+	w.t.Helper()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	verdicts := map[string]int{}
+	for range times {
+		cmd := w.laptop.Command(w.Programs().Agent, "login", user, "--uid", fmt.Sprint(w.laptop.UID(user)), "--script")
+		cmd.Stdin = strings.NewReader(answer + "\n")
+		all.Go(func() {
+			out, _ := cmd.Output() // the exit code follows the verdict
+			l := lab.Login{Transcript: string(out)}
+			mu.Lock()
+			defer mu.Unlock()
+			verdicts[l.Verdict()]++
+		})
+	}
+	all.Wait()
+	return verdicts
+}
+
 func TestFiftyLoginsAtOnceWithOneCodeAreOneLogin(t *testing.T) {
 	t.Parallel()
 	w := newAna(t)
@@ -31,25 +53,28 @@ func TestFiftyLoginsAtOnceWithOneCodeAreOneLogin(t *testing.T) {
 			w.laptop.Do("sync")
 			w.laptop.Cut(lab.PortsClosed)
 		}
-		code := w.code("ana")
-		var mu sync.Mutex
-		verdicts := map[string]int{}
-		var all sync.WaitGroup
-		for range 50 {
-			cmd := w.laptop.Command(w.Programs().Agent, "login", "ana", "--uid", fmt.Sprint(w.laptop.UID("ana")), "--script")
-			cmd.Stdin = strings.NewReader(code + "\n")
-			all.Go(func() {
-				out, _ := cmd.Output() // the exit code follows the verdict
-				l := lab.Login{Transcript: string(out)}
-				mu.Lock()
-				defer mu.Unlock()
-				verdicts[l.Verdict()]++
-			})
+		v := atOnce(w, 50, "ana", w.code("ana"))
+		if v[want] != 1 || v[want]+v[used] != 50 {
+			t.Errorf("K07 fifty logins with one code: %v, want %s once", v, want)
 		}
-		all.Wait()
-		if verdicts[want] != 1 || verdicts[want]+verdicts[used] != 50 {
-			t.Errorf("K07 fifty logins with one code: %v, want %s once", verdicts, want)
-		}
+	}
+}
+
+func TestAttack17ManyGuessesAtOnceAreCountedOneByOne(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []bool{false, true} {
+		t.Run(fmt.Sprintf("cut %v", cut), func(t *testing.T) {
+			t.Parallel()
+			w := newAna(t)
+			w.ready(w.laptop, "ana")
+			if cut {
+				w.laptop.Cut(lab.PortsClosed)
+			}
+			// Five are answered, then there is a delay; the clock stands nearly still.
+			if v := atOnce(w, 40, "ana", "000000"); v[wrong] != 5 || v[wrong]+v["deny throttled"] != 40 {
+				t.Errorf("C05 forty guesses at once: %v, want 5 answered", v)
+			}
+		})
 	}
 }
 
