@@ -2,33 +2,87 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"latchkey"
 	"latchkey/internal/httpd"
-	"latchkey/internal/seal"
 	"latchkey/internal/store"
 )
 
-// tokenSize is the randomness of an administrator's token in bytes.
-const tokenSize = 32
-
 func (p *program) admin() *cobra.Command {
+	role := string(latchkey.Owner)
+	create := p.adminVerb("create NAME", "Create an administrator and an API token", latchkey.AdminCreated,
+		func(ctx context.Context, db *store.DB, name string, hash []byte, e latchkey.Event) error {
+			r, err := latchkey.ParseRole(role)
+			if err != nil {
+				return &usageError{err.Error(), ""}
+			}
+			e.Detail["role"] = role
+			return db.CreateAdmin(ctx, name, r, hash, e)
+		})
+	create.Flags().StringVar(&role, "role", role, "owner, admin, helpdesk or auditor")
 	return p.group("admin", "Administrators; on the server's own machine, also while it runs",
-		p.adminVerb("create NAME", "Create an administrator and an API token", latchkey.AdminCreated,
-			func(ctx context.Context, db *store.DB, name string, hash []byte, e latchkey.Event) error {
-				return db.CreateAdmin(ctx, name, store.Owner, hash, e)
-			}),
+		create,
 		p.adminVerb("reset NAME", "Replace all tokens of an administrator by one new token", latchkey.AdminReset,
 			func(ctx context.Context, db *store.DB, name string, hash []byte, e latchkey.Event) error {
 				return db.ResetAdmin(ctx, name, hash, e)
-			}))
+			}),
+		p.adminList(), p.adminDisable())
+}
+
+// listed is an administrator in the JSON of admin list.
+type listed struct {
+	Name      string        `json:"name"`
+	Role      latchkey.Role `json:"role"`
+	Disabled  bool          `json:"disabled"`
+	CreatedAt time.Time     `json:"created_at"`
+}
+
+func (p *program) adminList() *cobra.Command {
+	var d dataFlags
+	c := verb("list", "List administrators", func(ctx context.Context, _ []string) error {
+		db, err := d.openExisting(ctx)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		all, err := db.Admins(ctx)
+		if err != nil {
+			return err
+		}
+		out, t := []listed{}, &table{head: []string{"NAME", "ROLE", "DISABLED", "CREATED"}}
+		for _, a := range all {
+			out = append(out, listed{a.Name, a.Role, a.Disabled, a.CreatedAt})
+			t.add(a.Name, string(a.Role), yesNo(a.Disabled), when(a.CreatedAt))
+		}
+		return p.print(out, t.write)
+	})
+	d.add(c)
+	return c
+}
+
+func (p *program) adminDisable() *cobra.Command {
+	var d dataFlags
+	c := verb("disable NAME", "End all tokens of an administrator; admin reset lets him in again", func(ctx context.Context, args []string) error {
+		db, err := d.openExisting(ctx)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		e := latchkey.Event{Kind: latchkey.AdminDisabled, Actor: "console", Detail: map[string]string{"admin": args[0]}}
+		if err := db.DisableAdmin(ctx, args[0], e); err != nil {
+			return named(err, names{"administrator": args[0]})
+		}
+		return p.say(none{}, "%s: disabled", args[0])
+	})
+	d.add(c)
+	return c
 }
 
 // created is the JSON of both verbs.
@@ -73,7 +127,7 @@ func quoted(path string) string {
 }
 
 func newToken(ctx context.Context, db *store.DB, name string, kind latchkey.EventKind, write writeAdmin) (created, error) {
-	secret, err := seal.Token(rand.Reader, tokenSize)
+	token, hash, err := httpd.NewAdminToken()
 	if err != nil {
 		return created{}, err
 	}
@@ -81,7 +135,7 @@ func newToken(ctx context.Context, db *store.DB, name string, kind latchkey.Even
 	if err != nil {
 		return created{}, err
 	}
-	out := created{Token: httpd.TokenPrefix + secret, CA: authority}
+	out := created{Token: token, CA: authority}
 	e := latchkey.Event{Kind: kind, Actor: "console", Detail: map[string]string{"admin": name}}
-	return out, write(ctx, db, name, seal.HashToken(out.Token), e)
+	return out, write(ctx, db, name, hash, e)
 }

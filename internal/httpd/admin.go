@@ -49,11 +49,13 @@ func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, read
 	rooms.machines(a)
 	rooms.trail(a)
 	rooms.chain(a)
+	apiTokens(a, doorman, now)
 	serverRoute(a, about, now)
 	fixSchemas(a)
 
 	root := http.NewServeMux()
-	root.Handle("/api/v1/", authenticated(doorman, now, jsonOnly(routed(mux))))
+	keeper := &doorkeeper{door: doorman, now: now, mux: mux}
+	root.Handle("/api/v1/", keeper.guard(jsonOnly(routed(mux))))
 	root.Handle("GET /api/openapi.json", document(a))
 	root.Handle("GET /healthz", healthy(func(context.Context) error { return nil }))
 	root.Handle("GET /readyz", healthy(ready))

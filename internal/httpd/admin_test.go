@@ -61,7 +61,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.CreateAdmin(t.Context(), "root", store.Owner, seal.HashToken(token), latchkey.Event{Kind: latchkey.AdminCreated})
+	err = db.CreateAdmin(t.Context(), "root", latchkey.Owner, seal.HashToken(token), latchkey.Event{Kind: latchkey.AdminCreated})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,11 +220,11 @@ func TestWhatTheAPIRefuses(t *testing.T) {
 func TestAnAdministratorOfAnotherRoleIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	err := w.db.CreateAdmin(t.Context(), "auditor", "auditor", seal.HashToken("lka_auditor"), latchkey.Event{Kind: latchkey.AdminCreated})
+	err := w.db.CreateAdmin(t.Context(), "janitor", "janitor", seal.HashToken("lka_janitor"), latchkey.Event{Kind: latchkey.AdminCreated})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := w.send("GET", "/api/v1/users", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer lka_auditor") })
+	a := w.send("GET", "/api/v1/users", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer lka_janitor") })
 	if a.status != 403 || a.problem.Code != latchkey.Forbidden {
 		t.Errorf("a role that this server does not know: %d %s", a.status, a.body)
 	}

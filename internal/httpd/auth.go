@@ -9,7 +9,6 @@ import (
 
 	"latchkey"
 	"latchkey/internal/seal"
-	"latchkey/internal/store"
 )
 
 // TokenPrefix begins every administrator's token, so that scanners for leaked
@@ -19,74 +18,89 @@ const TokenPrefix = "lka_"
 // maxToken bounds the work on a header that cannot be a token, in bytes.
 const maxToken = 256
 
-// Doorman knows administrators by the hash of their token.
+// Doorman knows administrators and their tokens.
 type Doorman interface {
-	// AdminByToken returns NotFound where nobody has the token.
-	AdminByToken(ctx context.Context, hash []byte) (name, role string, err error)
+	// AdminByToken returns NotFound where nobody has the token, where it has
+	// ended and where its owner is disabled.
+	AdminByToken(ctx context.Context, hash []byte) (latchkey.APIToken, error)
+	// IsAdmins reports whether a user, by name or id, is an administrator too.
+	IsAdmins(ctx context.Context, user string) (bool, error)
 	// Record writes the event of a request that was refused.
 	Record(ctx context.Context, e latchkey.Event) error
+	// CreateToken writes a token of an administrator and returns its id.
+	CreateToken(ctx context.Context, hash []byte, k latchkey.APIToken, e latchkey.Event) (id string, err error)
+	// RevokeToken and Tokens are about the tokens of one administrator, by id;
+	// where it is empty, about those of all.
+	RevokeToken(ctx context.Context, id, owner string, e latchkey.Event) error
+	Tokens(ctx context.Context, owner string) ([]latchkey.APIToken, error)
 }
 
-type actorKey struct{}
+var errWho = latchkey.Errorf(latchkey.Unauthorized, "the token is missing or not valid").WithHint("make one on the server's machine: latchkey admin create NAME --data DIR")
 
-// actor is the administrator whose request it is.
-func actor(ctx context.Context) string {
-	name, _ := ctx.Value(actorKey{}).(string)
-	return name
+// A doorkeeper lets requests pass whose token may do what they ask for.
+type doorkeeper struct {
+	door   Doorman
+	now    func() time.Time
+	mux    *http.ServeMux // knows which route a request is for
+	nobody ration         // refusals of who is unknown; they leave the known ones' trace alone
+	known  ration
 }
 
-var (
-	errWho  = latchkey.Errorf(latchkey.Unauthorized, "the token is missing or not valid").WithHint("make one on the server's machine: latchkey admin create NAME --data DIR")
-	errRole = latchkey.Errorf(latchkey.Forbidden, "your role may not do this")
-)
-
-// authenticated lets requests with an administrator's token pass. The token is
-// looked up by its SHA-256: equal work whether it is known or not, and nothing
-// about the token itself can be learned from timing. A client certificate is
-// worth nothing here.
-func authenticated(d Doorman, now func() time.Time, next http.Handler) http.Handler {
-	refusals := &ration{}
+// guard looks the token up by its SHA-256: equal work whether it is known
+// or not, and nothing about the token itself can be learned from timing. A
+// client certificate is worth nothing here.
+func (k *doorkeeper) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, err := who(d, r)
+		token, err := who(k.door, r)
 		if err != nil {
-			recordRefusal(d, refusals, now(), r, err)
-			note(r.Context(), "error", problemOf(err).Code)
-			writeProblem(w, problemOf(err))
+			k.refused(w, r, latchkey.APIToken{}, "", err)
 			return
 		}
-		note(r.Context(), "actor", name)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), actorKey{}, name)))
+		note(r.Context(), "actor", token.Admin.Name)
+		_, route := k.mux.Handler(r)
+		if route != "" { // without one the answer is 404 or 405
+			if err := allowed(token, route); err != nil {
+				k.refused(w, r, token, route, err)
+				return
+			}
+		}
+		c := caller{token: token, door: k.door, refuse: func(err error) { k.record(r, token, route, err) }}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 	})
 }
 
-func who(d Doorman, r *http.Request) (string, error) {
+func (k *doorkeeper) refused(w http.ResponseWriter, r *http.Request, token latchkey.APIToken, route string, err error) {
+	k.record(r, token, route, err)
+	note(r.Context(), "error", problemOf(err).Code)
+	writeProblem(w, problemOf(err))
+}
+
+func who(d Doorman, r *http.Request) (latchkey.APIToken, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || len(token) > maxToken {
 		token = ""
 	}
-	name, role, err := d.AdminByToken(r.Context(), seal.HashToken(token))
-	switch {
-	case latchkey.CodeOf(err) == latchkey.NotFound:
-		return "", errWho
-	case err != nil:
-		return "", err
-	case role != store.Owner:
-		return "", errRole
+	k, err := d.AdminByToken(r.Context(), seal.HashToken(token))
+	if latchkey.CodeOf(err) == latchkey.NotFound {
+		err = errWho
 	}
-	return name, nil
+	return k, err
 }
 
-// recordRefusal leaves a trace in the audit trail, but lets nobody fill the
-// disk with them: the request log has every one.
-func recordRefusal(d Doorman, refusals *ration, now time.Time, r *http.Request, err error) {
+// record leaves a trace in the audit trail, but lets nobody fill the disk with
+// them: the request log has every one.
+func (k *doorkeeper) record(r *http.Request, token latchkey.APIToken, route string, err error) {
+	now, refusals := k.now(), &k.nobody
+	detail := map[string]string{"from": host(r.RemoteAddr), "method": short(r.Method), "code": string(latchkey.CodeOf(err))}
+	if token.ID != "" {
+		refusals = &k.known
+		detail["route"], detail["role"], detail["token"] = route, string(token.Admin.Role), token.ID
+	}
 	if !refusals.take(now) {
 		return
 	}
-	e := latchkey.Event{
-		Time: now, Kind: latchkey.AuthorizationRefused,
-		Detail: map[string]string{"from": host(r.RemoteAddr), "method": r.Method, "code": string(latchkey.CodeOf(err))},
-	}
-	if err := d.Record(r.Context(), e); err != nil {
+	e := latchkey.Event{Time: now, Kind: latchkey.AuthorizationRefused, Actor: token.Admin.Name, Detail: detail}
+	if err := k.door.Record(r.Context(), e); err != nil {
 		note(r.Context(), "audit_error", err.Error())
 	}
 }

@@ -1,6 +1,13 @@
 package httpd
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Tests wait for a body that never comes: not for as long as people may.
 func init() { bodyTimeout = 700 * time.Millisecond }
+
+// AccessRoutes are the routes of the table that says who may do what.
+func AccessRoutes() []string { return slices.Sorted(maps.Keys(access)) }

@@ -26,7 +26,11 @@ type reply[O any] struct {
 // ask registers a route that answers with a body.
 func ask[I, O any](a huma.API, method, path, summary string, status int, do func(context.Context, *I) (O, error)) {
 	huma.Register(a, operation(method, path, summary, status), func(ctx context.Context, in *I) (*reply[O], error) {
-		out, err := do(ctx, in)
+		err := spared(ctx, method, in)
+		var out O
+		if err == nil {
+			out, err = do(ctx, in)
+		}
 		if err != nil {
 			return nil, noted(ctx, err)
 		}
@@ -37,7 +41,11 @@ func ask[I, O any](a huma.API, method, path, summary string, status int, do func
 // tell registers a route that answers with success or a problem.
 func tell[I any](a huma.API, method, path, summary string, do func(context.Context, *I) error) {
 	huma.Register(a, operation(method, path, summary, http.StatusNoContent), func(ctx context.Context, in *I) (*struct{}, error) {
-		if err := do(ctx, in); err != nil {
+		err := spared(ctx, method, in)
+		if err == nil {
+			err = do(ctx, in)
+		}
+		if err != nil {
 			return nil, noted(ctx, err)
 		}
 		return nil, nil

@@ -198,20 +198,20 @@ func TestAnAdministratorsTokenOpensUntilReset(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "data"))
 	ctx := t.Context()
 	knows := func(hash string) bool {
-		name, role, err := db.AdminByToken(ctx, []byte(hash))
+		k, err := db.AdminByToken(ctx, []byte(hash))
 		if err != nil && latchkey.CodeOf(err) != latchkey.NotFound {
 			t.Fatal(err)
 		}
-		return err == nil && name == "Root" && role == Owner
+		return err == nil && k.Admin.Name == "Root" && k.Admin.Role == latchkey.Owner
 	}
 	if has, err := db.HasAdmins(ctx); err != nil || has {
 		t.Errorf("a new database has administrators: %v, %v", has, err)
 	}
-	must(t, db.CreateAdmin(ctx, "Root", Owner, []byte("h1"), latchkey.Event{Kind: latchkey.AdminCreated}))
+	must(t, db.CreateAdmin(ctx, "Root", latchkey.Owner, []byte("h1"), latchkey.Event{Kind: latchkey.AdminCreated}))
 	if !knows("h1") || knows("h2") || knows("") {
 		t.Error("the wrong token opens")
 	}
-	if err := db.CreateAdmin(ctx, "ROOT", Owner, []byte("h2"), latchkey.Event{Kind: latchkey.AdminCreated}); latchkey.CodeOf(err) != latchkey.Conflict {
+	if err := db.CreateAdmin(ctx, "ROOT", latchkey.Owner, []byte("h2"), latchkey.Event{Kind: latchkey.AdminCreated}); latchkey.CodeOf(err) != latchkey.Conflict {
 		t.Errorf("the same name again: %v", err)
 	}
 	must(t, db.ResetAdmin(ctx, "root", []byte("h3"), latchkey.Event{Kind: latchkey.AdminReset}))

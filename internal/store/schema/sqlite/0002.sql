@@ -13,3 +13,10 @@ CREATE TABLE checkpoints (
   at       BIGINT NOT NULL,
   signed   TEXT NOT NULL -- DSSE
 );
+
+-- A token is named by the beginning of its hash. scopes is a list of words with
+-- spaces between them; empty: all that the role may.
+ALTER TABLE api_tokens ADD COLUMN id TEXT NOT NULL DEFAULT '';
+ALTER TABLE api_tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT '';
+UPDATE api_tokens SET id = 'tok_' || lower(substr(hex(hash), 1, 16));
+CREATE UNIQUE INDEX api_tokens_id ON api_tokens (id);
