@@ -29,6 +29,7 @@ func authority(t *testing.T, now func() time.Time) (*Authority, *ecdsa.PrivateKe
 	return a, key
 }
 
+//lint:ignore ST1008 the errors of the two ends belong together
 func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, version uint16) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

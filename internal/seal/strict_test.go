@@ -25,19 +25,21 @@ type base struct {
 
 type document struct {
 	base
-	Name    string            `json:"name"`
-	Plain   bool              // key "Plain"
-	Skipped string            `json:"-"`
-	Dash    string            `json:"-,"` // key "-"
-	Limits  limits            `json:"limits"`
-	Maybe   *limits           `json:"maybe"`
-	List    []limits          `json:"list"`
-	By      map[string]limits `json:"by"`
-	Raw     json.RawMessage   `json:"raw"`
-	Any     any               `json:"any"`
-	Key     [3]byte           `json:"key"`
-	Blob    []byte            `json:"blob"`
-	ByID    map[int]string    `json:"by_id"`
+	Name    string `json:"name"`
+	Plain   bool   // key "Plain"
+	Skipped string `json:"-"`
+	//lint:ignore SA5008 a key named - is what is tested
+	Dash   string            `json:"-,"`
+	Limits limits            `json:"limits"`
+	Maybe  *limits           `json:"maybe"`
+	List   []limits          `json:"list"`
+	By     map[string]limits `json:"by"`
+	Raw    json.RawMessage   `json:"raw"`
+	Any    any               `json:"any"`
+	Key    [3]byte           `json:"key"`
+	Blob   []byte            `json:"blob"`
+	ByID   map[int]string    `json:"by_id"`
+	//lint:ignore U1000 that it is passed over is what is tested
 	private string
 }
 
