@@ -1,11 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"latchkey"
@@ -20,101 +23,135 @@ var _ authn.Store = (*DB)(nil)
 const TOTPWindow = 1
 
 // logonFacts gathers a logon in one question to the database: a row for every
-// authenticator of everyone who may be meant, or one row with the machine
-// alone. A user stands in it twice where name and uid both lead to him.
-const logonFacts = `SELECT r.value, m.owner, ` + machineColumns + `,
-	c.how, u.id, u.name, u.directory, u.disabled, u.deleted_at, u.member_of,
+// authenticator of everyone who may be meant, by name or by uid, or one row with
+// the machine alone. Every column costs about as much as finding its row, so
+// that what no decision asks for is not in it; the few rows are sorted later.
+const logonFacts = `SELECT r.value, m.owner, m.name, m.state, m.mode, m.exempt_until, m.exempt_reason, m.unknown_users,
+	m.match_local, m.trust_on_enforced, m.key_class,
+	u.id, u.name, u.directory, u.disabled, u.deleted_at, u.member_of,
 	e.seen_at, e.uid, e.enrolled_at, e.removed_at, e.wiped_at, e.retry_at,
-	a.id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.fails, a.debt, a.retry_at, a.lease_to
+	a.id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.fails, a.debt, a.retry_at, a.created_at, a.lease_to
 	FROM revisions r JOIN machines m ON m.id = $1
-	LEFT JOIN (
-		SELECT 'name' AS how, id AS user_id FROM users WHERE directory = 'builtin' AND fold = $2
-		UNION ALL
-		SELECT 'uid' AS how, user_id FROM enrollments WHERE machine_id = $1 AND uid = $3
-	) c ON TRUE
-	LEFT JOIN users u ON u.id = c.user_id
-	LEFT JOIN enrollments e ON e.user_id = u.id AND e.machine_id = m.id
+	LEFT JOIN users u ON u.directory = 'builtin' AND u.fold = $2
+		OR u.id IN (SELECT user_id FROM enrollments WHERE machine_id = $1 AND uid = $3)
+	LEFT JOIN enrollments e ON e.user_id = u.id AND e.machine_id = $1
 	LEFT JOIN authenticators a ON a.user_id = u.id AND a.removed_at IS NULL
-	WHERE r.name = 'policies'
-	ORDER BY CASE WHEN u.deleted_at IS NULL THEN 0 ELSE 1 END, u.deleted_at DESC, a.created_at, a.id`
+	WHERE r.name = 'policies'`
 
 // Logon implements authn.Store.
 func (db *DB) Logon(ctx context.Context, m latchkey.MachineID, l latchkey.Logon) (authn.Facts, error) {
-	g := gathering{db: db}
-	err := db.query(ctx, g.scan, logonFacts, string(m), latchkey.FoldName(l.User), optionalUID(l.UID))
+	g := gathering{db: db, fold: latchkey.FoldName(l.User), uid: l.UID}
+	// Two goroutines would watch a context that can end; the query is shorter.
+	err := db.query(context.WithoutCancel(ctx), g.scan, logonFacts, string(m), g.fold, optionalUID(l.UID))
 	if err != nil {
 		return authn.Facts{}, err
 	}
-	if g.facts.Machine.ID == "" {
+	if len(g.rows) == 0 {
 		return authn.Facts{}, latchkey.Errorf(latchkey.NotFound, "no such machine")
 	}
-	g.facts.Policies, err = db.policiesAt(ctx, g.revision)
+	if err := g.gather(); err != nil {
+		return authn.Facts{}, err
+	}
+	first := g.rows[0]
+	g.facts.Machine, g.facts.Owner = first.machine(m), latchkey.UserID(first.owner.String)
+	g.facts.Policies, err = db.policiesAt(ctx, first.revision)
 	return g.facts, err
 }
 
 // A gathering collects the rows of logonFacts.
 type gathering struct {
-	db       *DB
-	revision int64
-	facts    authn.Facts
+	db    *DB
+	fold  string
+	uid   *uint32
+	rows  []factRow
+	facts authn.Facts
 }
 
 func (g *gathering) scan(r *sql.Rows) error {
-	var row factRow
-	dest := append([]any{&g.revision, &row.owner}, row.machine.dest()...)
-	dest = append(dest, &row.how)
-	dest = append(dest, row.user.dest()...)
-	dest = append(dest, row.here.dest()...)
-	if err := r.Scan(append(dest, row.auth.dest()...)...); err != nil {
-		return err
-	}
-	g.facts.Machine, g.facts.Owner = row.machine.noun(), latchkey.UserID(row.owner.String)
-	if !row.how.Valid {
-		return nil
-	}
-	c, err := g.candidate(row)
-	if err != nil || c == nil || !row.auth.id.Valid {
-		return err
-	}
-	held, err := row.auth.held(g.db)
-	c.Held = append(c.Held, held)
-	return err
+	g.rows = append(g.rows, factRow{})
+	return r.Scan(g.rows[len(g.rows)-1].dest()...)
 }
 
-// candidate returns the one whom the row belongs to. Of several users with the
-// name the first counts: who lives comes first, then who was deleted last.
-func (g *gathering) candidate(row factRow) (*authn.Candidate, error) {
-	slot := &g.facts.Named
-	if row.how.String == "uid" {
-		slot = &g.facts.Pinned
-	}
-	if have := *slot; have != nil {
-		if have.User.ID != latchkey.UserID(row.user.id.String) {
-			return nil, nil
+// gather makes candidates of the rows: who lives comes first, then who was
+// deleted last; of his authenticators the oldest comes first.
+func (g *gathering) gather() error {
+	slices.SortFunc(g.rows, func(a, b factRow) int {
+		return cmp.Or(
+			cmp.Compare(b.user.left(), a.user.left()),
+			cmp.Compare(a.user.id.String, b.user.id.String),
+			cmp.Compare(a.auth.created.Int64, b.auth.created.Int64),
+			cmp.Compare(a.auth.id.String, b.auth.id.String))
+	})
+	var c *authn.Candidate
+	for _, row := range g.rows {
+		if !row.user.id.Valid {
+			continue // the machine alone
 		}
-		return have, nil
+		if c == nil || c.User.ID != latchkey.UserID(row.user.id.String) {
+			u, err := row.user.noun()
+			if err != nil {
+				return err
+			}
+			c = &authn.Candidate{User: u, Deleted: row.user.deletedAt.Valid, Here: row.here.noun()}
+			g.place(c)
+		}
+		if err := row.auth.hold(g.db, c); err != nil {
+			return err
+		}
 	}
-	u, err := row.user.noun()
-	if err != nil {
-		return nil, err
+	return nil
+}
+
+// place says how the logon may mean c. Of several the first counts.
+func (g *gathering) place(c *authn.Candidate) {
+	if g.facts.Named == nil && c.User.Directory == latchkey.Builtin && latchkey.FoldName(c.User.Name) == g.fold {
+		g.facts.Named = c
 	}
-	*slot = &authn.Candidate{User: u, Deleted: row.user.deletedAt.Valid, Here: row.here.noun()}
-	return *slot, nil
+	if g.facts.Pinned == nil && g.uid != nil && c.Here.UID != nil && *c.Here.UID == *g.uid {
+		g.facts.Pinned = c
+	}
 }
 
 type factRow struct {
-	owner   sql.NullString
-	machine machineRow
-	how     sql.NullString
-	user    userRow
-	here    hereRow
-	auth    authRow
+	revision    int64
+	owner       sql.NullString
+	m           latchkey.Machine
+	exemptUntil sql.NullInt64
+	user        userRow
+	here        hereRow
+	auth        authRow
+}
+
+func (r *factRow) dest() []any {
+	m, s, u, h, a := &r.m, &r.m.Settings, &r.user, &r.here, &r.auth
+	return []any{
+		&r.revision, &r.owner, &m.Name, &m.State, &s.Mode, &r.exemptUntil, &s.ExemptReason, &s.UnknownUsers,
+		&s.MatchLocal, &s.TrustOnEnforced, &m.KeyClass,
+		&u.id, &u.name, &u.directory, &u.disabled, &u.deletedAt, &u.groups,
+		&h.seen, &h.uid, &h.enrolled, &h.removed, &h.wiped, &h.retry,
+		&a.id, &a.kind, &a.label, &a.algorithm, &a.digits, &a.period, &a.wrapped, &a.next, &a.fails, &a.debt, &a.retry, &a.created, &a.handed,
+	}
+}
+
+// machine is the part of a machine that bears on a logon.
+func (r *factRow) machine(id latchkey.MachineID) latchkey.Machine {
+	m := r.m
+	m.ID, m.Settings.ExemptUntil = id, timeOf(r.exemptUntil)
+	return m
 }
 
 type userRow struct {
 	id, name, directory, groups sql.NullString
 	disabled                    sql.NullBool
 	deletedAt                   sql.NullInt64
+}
+
+// left is when the user was deleted: never, for one who lives.
+func (u *userRow) left() int64 {
+	if !u.deletedAt.Valid {
+		return math.MaxInt64
+	}
+	return u.deletedAt.Int64
 }
 
 func (u *userRow) dest() []any {
@@ -134,10 +171,6 @@ func (u *userRow) noun() (latchkey.User, error) {
 
 type hereRow struct{ seen, uid, enrolled, removed, wiped, retry sql.NullInt64 }
 
-func (h *hereRow) dest() []any {
-	return []any{&h.seen, &h.uid, &h.enrolled, &h.removed, &h.wiped, &h.retry}
-}
-
 func (h *hereRow) noun() authn.Here {
 	return authn.Here{
 		Seen: h.seen.Valid, UID: uidOf(h.uid), EnrolledAt: timeOf(h.enrolled),
@@ -149,11 +182,17 @@ type authRow struct {
 	id, kind, label, algorithm        sql.NullString
 	digits, period, next, fails, debt sql.NullInt64
 	wrapped                           []byte
-	retry, handed                     sql.NullInt64
+	retry, created, handed            sql.NullInt64
 }
 
-func (a *authRow) dest() []any {
-	return []any{&a.id, &a.kind, &a.label, &a.algorithm, &a.digits, &a.period, &a.wrapped, &a.next, &a.fails, &a.debt, &a.retry, &a.handed}
+// hold adds the credential to what c has; nothing where the row has none.
+func (a *authRow) hold(db *DB, c *authn.Candidate) error {
+	if !a.id.Valid {
+		return nil
+	}
+	held, err := a.held(db)
+	c.Held = append(c.Held, held)
+	return err
 }
 
 // held returns the credential with the means to compute its codes.
