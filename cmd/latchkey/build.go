@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"latchkey"
@@ -59,6 +60,10 @@ type serving struct {
 	caSHA256  string
 	notary    audit.Notary
 	sealer    *audit.Sealer
+
+	probe  sync.Mutex // guards what follows
+	probed time.Time
+	health error
 }
 
 // sealerLease is how long other servers of the deployment wait for one that
@@ -197,9 +202,16 @@ func (s *serving) rooms(machines *fleet.Fleet) httpd.Rooms {
 	}
 }
 
+// ready returns why the server cannot do its work, or nil. Whoever asks often
+// gets the answer of the last second: it costs a write.
 func (s *serving) ready(ctx context.Context) error {
-	_, err := s.db.HasAdmins(ctx)
-	return err
+	s.probe.Lock()
+	defer s.probe.Unlock()
+	if age := time.Since(s.probed); s.probed.IsZero() || age >= time.Second {
+		s.health = errors.Join(s.db.Writable(context.WithoutCancel(ctx)), s.sealer.Alive())
+		s.probed = time.Now()
+	}
+	return s.health
 }
 
 func (s *serving) close() error { return errors.Join(s.admin.Close(), s.agent.Close()) }
