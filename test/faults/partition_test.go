@@ -77,7 +77,20 @@ func copyOf(t *testing.T, m *lab.Machine) (restore func()) {
 
 func TestE01ARestoredDiskIsNoticedAtTheNextContact(t *testing.T) {
 	t.Parallel()
-	w := newAna(t)
+	for name, after := range map[string]func(*world){
+		"and is left alone": func(*world) {},
+		// On software keys nobody can know yet.
+		"and is used": func(w *world) { w.in(w.laptop, "ana") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			goesBack(t, newAna(t), after)
+		})
+	}
+}
+
+func goesBack(t *testing.T, w *world, after func(*world)) {
+	t.Helper()
 	w.ready(w.laptop, "ana")
 	w.laptop.Do("sync")
 	w.laptop.Cut(lab.PortsClosed)
@@ -88,7 +101,7 @@ func TestE01ARestoredDiskIsNoticedAtTheNextContact(t *testing.T) {
 	w.laptop.Do("sync")
 	w.laptop.Cut(lab.PortsClosed)
 	restore()
-	w.in(w.laptop, "ana") // on software keys nobody can know yet
+	after(w)
 	w.laptop.Restore()
 	w.laptop.Try("sync")
 
