@@ -40,6 +40,13 @@ var sentences = map[latchkey.Reason]string{
 	latchkey.Cancelled:           "Cancelled.",
 }
 
+// What a person reads about a hardware token whose codes on the machine end:
+// every press from here on leads it further away.
+const (
+	TokenUsedUp   = "This machine holds no more codes of your hardware token. Do not press it again. Connect to the network and sign in once, or ask the help desk for an emergency code."
+	LastTokenCode = "Verified offline. That was the last code of your hardware token that this machine holds: do not press it again before you have connected to the network and signed in once."
+)
+
 func sentence(v latchkey.Verdict, now time.Time) string {
 	switch v.Reason {
 	case latchkey.Throttled:

@@ -184,14 +184,17 @@ func askOffline(f Facts) (Decision, bool) {
 	return ask(f, offlineKinds(f), f.Policy.Spends(f.Scenario))
 }
 
-// tooFewOffline: a clock that was set back takes TOTP away, and must not earn a
-// waiver by doing so.
+// tooFewOffline: a clock that was set back takes TOTP away, and a token that was
+// pressed too often HOTP. Neither must earn a waiver by doing so.
 func tooFewOffline(f Facts) (Decision, bool) {
 	if !f.Offline {
 		return pass()
 	}
 	if clockTookFactors(f) {
 		return deny(latchkey.ClockBehind)
+	}
+	if tokenTookFactors(f) {
+		return Decision{Action: Deny, Reason: latchkey.OfflineLimitReached, TokenUsedUp: true}, true
 	}
 	if !f.enforced() && f.Policy.Unreachable == latchkey.Skip {
 		return enter(latchkey.SkippedUnreachable)
@@ -218,6 +221,17 @@ func clockTookFactors(f Facts) bool {
 	return enough
 }
 
+// tokenTookFactors: with codes of the token it would have been enough, whatever
+// the clock says.
+func tokenTookFactors(f Facts) bool {
+	if !f.Local.TokenUsedUp {
+		return false
+	}
+	f.Local.TokenUsedUp, f.Local.ClockBehind = false, false
+	_, enough := ask(f, offlineKinds(f), false)
+	return enough
+}
+
 // offlineKinds are the kinds that this machine can check now.
 func offlineKinds(f Facts) []latchkey.Kind {
 	p := f.Policy
@@ -225,10 +239,9 @@ func offlineKinds(f Facts) []latchkey.Kind {
 		return nil
 	}
 	kinds := usable(f, p.Factors.Offline, f.Usable)
-	if f.Local.ClockBehind {
-		kinds = slices.DeleteFunc(kinds, func(k latchkey.Kind) bool { return k == latchkey.TOTP })
-	}
-	return kinds
+	return slices.DeleteFunc(kinds, func(k latchkey.Kind) bool {
+		return k == latchkey.TOTP && f.Local.ClockBehind || k == latchkey.HOTP && f.Local.TokenUsedUp
+	})
 }
 
 // usable are the listed kinds that the user has, in the list's order. A key in

@@ -91,6 +91,13 @@ var states = []struct {
 	{"15", "machine's keys too weak for the policy", func(f *policy.Facts) { f.Policy.MinKeyClass = latchkey.TPM }},
 	{"15", "clock behind, has a token", func(f *policy.Facts) { f.Local.ClockBehind = true }},
 	{"15", "clock behind, has only an app", func(f *policy.Facts) { f.Local.ClockBehind, f.Usable = true, []latchkey.Kind{latchkey.TOTP} }},
+	{"15", "token used up, has an app", func(f *policy.Facts) { f.Local.TokenUsedUp = true }},
+	{"15", "token used up, has nothing else", func(f *policy.Facts) { f.Local.TokenUsedUp, f.Usable = true, []latchkey.Kind{latchkey.HOTP} }},
+	{"15", "token used up, nothing else, skip", func(f *policy.Facts) {
+		f.Local.TokenUsedUp, f.Usable = true, []latchkey.Kind{latchkey.HOTP}
+		skip(f)
+	}},
+	{"15", "token used up and clock behind, skip", func(f *policy.Facts) { f.Local.TokenUsedUp, f.Local.ClockBehind = true, true; skip(f) }},
 	{"15", "clock behind, only an app, skip", func(f *policy.Facts) {
 		f.Local.ClockBehind, f.Usable = true, []latchkey.Kind{latchkey.TOTP}
 		skip(f)

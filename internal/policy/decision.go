@@ -23,6 +23,9 @@ type Decision struct {
 	Required int             // for Ask: number of different kinds to prove
 	Kinds    []latchkey.Kind // for Ask: in the policy's order of preference
 	Spends   bool            // an offline success draws from the allowance
+	// TokenUsedUp: the limit that was reached is the hardware token's, of which
+	// no code is left here.
+	TokenUsedUp bool
 	// Emergency: an emergency code of this machine may be asked for first.
 	Emergency bool
 	// Bypass: a bypass code may be asked for first.

@@ -54,6 +54,7 @@ type Local struct {
 	Enrolled    bool // a bundle for this user was issued to this machine
 	Corrupt     bool // the local state cannot be read
 	ClockBehind bool // the clock stands before a time that was proven
+	TokenUsedUp bool // no code of a hardware token is left here
 	LastDayOver bool // the last instant of offline use has passed
 	UsedUp      bool // no counted login is left
 }

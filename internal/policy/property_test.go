@@ -34,7 +34,7 @@ func facts(t *rapid.T) policy.Facts {
 		},
 		User: policy.User{Known: yes.Draw(t, "known"), Ambiguous: rapid.IntRange(0, 9).Draw(t, "ambiguous") == 0, Disabled: rapid.IntRange(0, 9).Draw(t, "disabled") == 0},
 		Local: policy.Local{
-			Enrolled: yes.Draw(t, "enrolled"), Corrupt: yes.Draw(t, "corrupt"), ClockBehind: yes.Draw(t, "behind"),
+			Enrolled: yes.Draw(t, "enrolled"), Corrupt: yes.Draw(t, "corrupt"), ClockBehind: yes.Draw(t, "behind"), TokenUsedUp: yes.Draw(t, "token used up"),
 			LastDayOver: yes.Draw(t, "over"), UsedUp: yes.Draw(t, "used up"),
 		},
 	}

@@ -146,6 +146,9 @@ func (v *Vault) succeed(s *scene, d *draft, r *record, e api.Report) (logon.Turn
 	w := latchkey.Verdict{Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOffline}
 	s.record = r
 	w.Left = v.left(s)
+	if n, ok := s.tokenCodes(); ok && n == 0 && e.Kind == latchkey.HOTP {
+		w.Text = logon.LastTokenCode
+	}
 	t, err := v.conclude(s, d, w, e)
 	if err == nil {
 		v.offerOffline(s)

@@ -51,13 +51,19 @@ func (s *scene) verdict() latchkey.Verdict {
 	if d.Outcome() == "" {
 		return latchkey.DenyVerdict(latchkey.InternalError)
 	}
-	return latchkey.Verdict{Outcome: d.Outcome(), Reason: d.Reason}
+	w := latchkey.Verdict{Outcome: d.Outcome(), Reason: d.Reason}
+	if d.TokenUsedUp {
+		w.Text = logon.TokenUsedUp
+	}
+	return w
 }
 
 // end completes a verdict for the person.
 func (v *Vault) end(s *scene, w latchkey.Verdict) logon.Turn {
 	w.Offline = true
-	w.Text = logon.Sentence(w, s.now)
+	if w.Text == "" {
+		w.Text = logon.Sentence(w, s.now)
+	}
 	return logon.End(w)
 }
 

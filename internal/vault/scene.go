@@ -187,6 +187,8 @@ func (v *Vault) userFacts(s *scene, f *policy.Facts) {
 	f.User.Disabled = f.User.Disabled || e.Status != bundle.Active
 	f.Usable = e.kinds()
 	f.Locked = f.Locked || verify.LockedOut(s.credentials())
+	n, has := s.tokenCodes()
+	f.Local.TokenUsedUp = has && n == 0
 	f.Local.Enrolled = f.Local.Enrolled && e.Enrolled && len(e.Credentials) > 0 && r.Anchor > 0
 	f.Local.Corrupt = e.broken && len(f.Usable) == 0
 	f.Local.LastDayOver = s.now.After(e.until(v.c.Class))
@@ -243,8 +245,36 @@ func (v *Vault) left(s *scene) *latchkey.Left {
 // question is what the decision asks for.
 func (v *Vault) question(s *scene) logon.Question {
 	return logon.Question{
-		Required: s.decided.Required, Kinds: s.decided.Kinds, Offline: true, Left: v.left(s),
+		Required: s.decided.Required, Kinds: s.decided.Kinds, Offline: true, Left: v.left(s), TokenCodes: s.tokensLeft(),
 	}
+}
+
+// tokenCodes is how many codes of the user's hardware token the machine still
+// holds: of several tokens those of the one that has fewest but not none. ok is
+// false where he has no token here.
+func (s *scene) tokenCodes() (n int, ok bool) {
+	if s.entry == nil {
+		return 0, false
+	}
+	for _, c := range s.entry.Credentials {
+		b := s.entry.books[c.ID]
+		if c.Kind != latchkey.HOTP || b == nil {
+			continue
+		}
+		last, some := b.Last()
+		if left := int(int64(last) + 1 - int64(s.state(c).Next)); some && left > 0 && (n == 0 || left < n) {
+			n = left
+		}
+		ok = true
+	}
+	return n, ok
+}
+
+func (s *scene) tokensLeft() *int {
+	if n, ok := s.tokenCodes(); ok {
+		return &n
+	}
+	return nil
 }
 
 // credentials are what the user's answers are checked against, with the
