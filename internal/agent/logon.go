@@ -18,15 +18,22 @@ import (
 func (a *Agent) Logon(ctx context.Context, s logon.Screen, l latchkey.Logon) latchkey.Verdict {
 	began := time.Now()
 	v, err := a.judge(ctx, s, &l)
+	if newsFollow(v) {
+		a.syncer.Kick()
+	}
 	if v.Outcome.Enters() {
 		a.proofs.keep(l, a.clock().Boot)
-		if !v.Offline {
-			a.syncer.Kick() // the allowance is new: fetch it while the server is there
-		}
 		a.offerTrust(ctx, s, l)
 	}
 	a.tell(l, v, err, time.Since(began))
 	return v
+}
+
+// newsFollow reports whether the server has something new for this machine: a
+// new allowance, or a user whom it did not know. It is fetched while the server
+// is there.
+func newsFollow(v latchkey.Verdict) bool {
+	return !v.Offline && (v.Outcome.Enters() || v.Reason == latchkey.NotEnrolled || v.Reason == latchkey.NoPolicy)
 }
 
 // judge names the logon and runs it. The event of the verdict is the logon's

@@ -103,7 +103,7 @@ type Settlement struct {
 	Moves   []Move
 	Machine latchkey.MachineID
 	User    latchkey.UserID // empty where unknown
-	// Enters: he is let in, so he was seen on the machine. What else is set
+	// Enters: he was seen on the machine, and mostly let in. What else is set
 	// below needs it.
 	Enters bool
 	Pin    *uint32   // the uid becomes his on this machine, if a deleted user's at most

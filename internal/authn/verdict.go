@@ -188,11 +188,11 @@ func (a *Authority) settlement(h hearing, set *settling, r Result, e latchkey.Ev
 	return s
 }
 
-// admit adds what an entry changes on the machine: he was seen there, and with
+// admit adds what a logon changes on the machine: he was seen there, and with
 // an online MFA the uid becomes his, the allowance is new, and he may be
 // enrolled.
 func (a *Authority) admit(h hearing, v ruling, set *settling, s *Settlement) {
-	if h.who == nil || !v.outcome.Enters() {
+	if h.who == nil || !h.seen(v) {
 		return
 	}
 	s.Enters = true
@@ -206,6 +206,14 @@ func (a *Authority) admit(h hearing, v ruling, set *settling, s *Settlement) {
 	own := h.facts.Owner == "" || h.facts.Owner == h.who.User.ID
 	s.Own = h.facts.Owner == ""
 	s.Enroll = h.who.Here.enrollable() && h.enrolls(own)
+}
+
+// seen reports whether the machine is to know of the user from now on: without
+// the network it then says what he lacks, not that nobody knows him. Only
+// root's programs can make a user known to a machine without letting him in.
+func (h hearing) seen(v ruling) bool {
+	lacks := v.reason == latchkey.NotEnrolled || v.reason == latchkey.NoPolicy
+	return v.outcome.Enters() || lacks && h.logon.Caller == 0
 }
 
 // enrolls reports whether policy enrolls the user here without asking.

@@ -56,12 +56,12 @@ var outcomes = []outcome{
 	{"usual", exempt, "not-required machine_exempt", "not-required machine_exempt"}, // H04
 	{"silent", plain, "not-required scenario_off", "not-required scenario_off"},
 	{"silent", enforced, "not-required scenario_off", "not-required scenario_off"},
-	// Who was never let in on a machine is a stranger to it.
-	{"bare", plain, "deny not_enrolled", "deny unknown_identity"},
-	{"bare", enforced, "deny not_enrolled", "deny unknown_identity"}, // H01
+	// Who was seen on a machine is no stranger to it, also where he was not let in.
+	{"bare", plain, "deny not_enrolled", "deny not_enrolled_here"},
+	{"bare", enforced, "deny not_enrolled", "deny not_enrolled_here"}, // H01
 	{"waived", plain, "not-required skipped_not_enrolled", "not-required skipped_unreachable"},
-	{"waived", enforced, "deny not_enrolled", "deny unknown_identity"}, // H02
-	{"skipper", plain, online, offline},                                // who can be asked is asked
+	{"waived", enforced, "deny not_enrolled", "deny not_enrolled_here"}, // H02
+	{"skipper", plain, online, offline},                                 // who can be asked is asked
 	{"skipper", enforced, online, offline},
 	{"stranger", plain, "deny unknown_identity", "deny unknown_identity"},
 	{"stranger", enforced, "deny unknown_identity", "deny unknown_identity"},
@@ -69,7 +69,7 @@ var outcomes = []outcome{
 	{"watched", plain, "not-required log_only", "not-required log_only"},
 	{"watched", enforced, online, offline},
 	{"double", plain, online, offline},
-	{"half", plain, "deny not_enrolled", "deny unknown_identity"},
+	{"half", plain, "deny not_enrolled", "deny not_enrolled_here"},
 	{"grounded", plain, online, "deny server_unreachable"},
 	{"skground", plain, online, "not-required skipped_unreachable"},
 	{"skground", enforced, online, "deny server_unreachable"}, // H02

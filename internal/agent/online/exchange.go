@@ -108,12 +108,14 @@ func statusError(resp *http.Response, raw []byte) error {
 
 func transport(c Config) *http.Transport {
 	return &http.Transport{
-		Proxy:                  nil, // nobody's environment may lead the way
-		DialTLSContext:         c.dial,
-		DialContext:            noPlaintext,
-		DisableCompression:     true,
-		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        30 * time.Second,
+		Proxy:               nil, // nobody's environment may lead the way
+		DialTLSContext:      c.dial,
+		DialContext:         noPlaintext,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: 2,
+		// A pulled cable is noticed by a new connection at once, by an old one
+		// only when the budget is over: a login waits for nothing it can avoid.
+		IdleConnTimeout:        2 * time.Second,
 		MaxResponseHeaderBytes: 32 << 10,
 	}
 }
