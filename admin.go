@@ -36,8 +36,11 @@ const (
 // Scopes are all scopes.
 var Scopes = []Scope{ReadScope, UsersScope, MachinesScope, PoliciesScope, TokensScope}
 
-// Kinds of audit event about administrators.
+// Kinds of audit event about administrators and their server.
 const (
+	BackupMade     EventKind = "server.backed_up"
+	ServerRestored EventKind = "server.restored"
+
 	AdminDisabled EventKind = "admin.disabled"
 	TokenCreated  EventKind = "token.created"
 	TokenRevoked  EventKind = "token.revoked"

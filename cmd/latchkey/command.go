@@ -117,7 +117,7 @@ func (p *program) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Long = root.Short + `.
 
-Every verb but serve and admin asks a server through its API:
+Every verb asks a server through its API, but serve, admin, backup, restore and those with --data:
   LATCHKEY_SERVER or --server      its address, https://HOST:8443
   LATCHKEY_TOKEN  or --token-file  an administrator's token
   LATCHKEY_CA     or --ca          the file with the server's CA
@@ -130,7 +130,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 server unreachable
 	f.BoolVar(&p.json, "json", false, "print JSON for scripts")
 	f.BoolVar(&p.yes, "yes", false, "do what cannot be undone")
 	root.AddCommand(p.serve(), p.admin(), p.user(), p.authenticator(), p.policy(), p.machine(), p.enrollment(), p.report(),
-		p.audit(), p.apiToken(), p.config(), p.doctor())
+		p.audit(), p.apiToken(), p.backup(), p.restore(), p.config(), p.doctor())
 	return root
 }
 
