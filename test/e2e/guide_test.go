@@ -20,7 +20,7 @@ const guide = "../../docs/admin/README.md"
 func TestTheAdminGuideSpeaksTheTruth(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	g := &reader{t: t, lab: l, server: l.Serve(nil), laptop: l.Machine("laptop", nil, "ana", "ben"), devices: map[string]*lab.Authenticator{}}
+	g := &reader{t: t, lab: l, server: l.Serve(nil), laptop: l.Machine("laptop", nil, "ana", "ben"), aside: t.TempDir(), devices: map[string]*lab.Authenticator{}}
 	text, err := os.ReadFile(guide)
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +48,7 @@ type reader struct {
 	laptop  *lab.Machine
 	devices map[string]*lab.Authenticator
 	policy  string // path of travellers.json
+	aside   string // where backups go
 }
 
 var document = regexp.MustCompile("(?s)```json\n(.*?)```")
@@ -67,7 +68,7 @@ func (g *reader) run(line string) {
 	g.t.Helper()
 	args := words.FindAllString(line, -1)
 	for i, a := range args {
-		args[i] = strings.NewReplacer("HOST", "laptop", "DIR", g.server.Data, "travellers.json", g.policy, `"`, "").Replace(a)
+		args[i] = strings.NewReplacer("HOST", "laptop", "DIR", g.server.Data, "FILE", g.aside+"/file", "OTHER", g.aside+"/other", "travellers.json", g.policy, `"`, "").Replace(a)
 	}
 	switch {
 	case args[0] == "latchkey-agent" && args[1] == "enroll":
