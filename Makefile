@@ -43,11 +43,14 @@ test-native:
 	$(MAKE) -C native test
 
 # The race detector makes the embedded database ten times slower, so packages
-# that reach it run without here and with it in `make race`.
+# that reach it run without here and with it in `make race`. All of it runs even
+# when some of it fails: one red package must not hide another.
 test-go:
-	scripts/go-packages quick | xargs -r $(GO) test -race
-	scripts/go-packages database | xargs -r $(GO) test
-	LATCHKEY_BIN=$(BIN) $(GO) test -parallel 4 $(AS_ROOT) ./test/...
+	@failed=0; \
+	scripts/go-packages quick | xargs -r $(GO) test -race || failed=1; \
+	scripts/go-packages database | xargs -r $(GO) test || failed=1; \
+	LATCHKEY_BIN=$(BIN) $(GO) test -parallel 4 $(AS_ROOT) ./test/... || failed=1; \
+	exit $$failed
 
 race: build build-testclock ## all Go tests with the race detector (slow)
 	scripts/go-packages quick | xargs -r $(GO) test -race
