@@ -10,6 +10,7 @@ import (
 	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/policy"
+	"latchkey/internal/settings"
 )
 
 type inPolicy struct {
@@ -17,7 +18,8 @@ type inPolicy struct {
 }
 
 type inPolicies struct {
-	Body json.RawMessage `doc:"one policy document or a list of them; merged by name"`
+	IfMatch string          `header:"If-Match" doc:"ETag of the list, or of the one policy that is sent: refused where it changed since"`
+	Body    json.RawMessage `doc:"one policy document or a list of them; merged by name"`
 }
 
 type inExplain struct {
@@ -27,14 +29,14 @@ type inExplain struct {
 }
 
 func (r Rooms) policies(a huma.API) {
-	ask(a, http.MethodGet, "/api/v1/policies", "List policies in the order in which they are tried", http.StatusOK,
+	askTagged(a, http.MethodGet, "/api/v1/policies", "List policies in the order in which they are tried", http.StatusOK,
 		func(ctx context.Context, _ *struct{}) ([]latchkey.Policy, error) { return r.Settings.List(ctx) })
 	ask(a, http.MethodPost, "/api/v1/policies", "Merge policy documents by name", http.StatusOK,
 		func(ctx context.Context, in *inPolicies) (api.PoliciesSet, error) {
-			set, err := r.Settings.Set(ctx, actor(ctx), in.Body)
+			set, err := r.Settings.Set(ctx, actor(ctx), in.Body, in.IfMatch)
 			return withNotes(set), err
 		})
-	ask(a, http.MethodGet, "/api/v1/policies/{policy}", "Show a policy", http.StatusOK,
+	askTagged(a, http.MethodGet, "/api/v1/policies/{policy}", "Show a policy", http.StatusOK,
 		func(ctx context.Context, in *inPolicy) (latchkey.Policy, error) { return r.Settings.Show(ctx, in.Name) })
 	tell(a, http.MethodDelete, "/api/v1/policies/{policy}", "Delete a policy",
 		func(ctx context.Context, in *inPolicy) error { return r.Settings.Delete(ctx, actor(ctx), in.Name) })
@@ -45,6 +47,28 @@ func (r Rooms) policies(a huma.API) {
 			}
 			return r.Settings.Explain(ctx, in.User, in.Machine, latchkey.Scenario(in.Scenario))
 		})
+}
+
+// tagged is a reply whose content has a name.
+type tagged[O any] struct {
+	Status int
+	ETag   string `header:"ETag"`
+	Body   O
+}
+
+// askTagged is ask with the content's name in the answer.
+func askTagged[I, O any](a huma.API, method, path, summary string, status int, do func(context.Context, *I) (O, error)) {
+	huma.Register(a, operation(method, path, summary, status), func(ctx context.Context, in *I) (*tagged[O], error) {
+		out, err := do(ctx, in)
+		if err != nil {
+			return nil, noted(ctx, err)
+		}
+		tag, err := settings.Tag(out)
+		if err != nil {
+			return nil, noted(ctx, err)
+		}
+		return &tagged[O]{status, tag, out}, nil
+	})
 }
 
 func withNotes(set []latchkey.Policy) api.PoliciesSet {

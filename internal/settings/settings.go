@@ -8,6 +8,10 @@ package settings
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +49,11 @@ var errNoPolicy = latchkey.Errorf(latchkey.NotFound, "no such policy").WithHint(
 // name: fields that a document lacks keep their value, in a new policy that of
 // the built-in one. All are stored or none. It returns the policies as they
 // are now.
-func (s *Settings) Set(ctx context.Context, actor string, document []byte) ([]latchkey.Policy, error) {
+//
+// tag, where it is not empty, is what the policies were when their editor read
+// them: of the list or, where the document is one policy, of that policy. Set
+// returns Conflict where they are others by now.
+func (s *Settings) Set(ctx context.Context, actor string, document []byte, tag string) ([]latchkey.Policy, error) {
 	changes, err := parse(document)
 	if err != nil {
 		return nil, err
@@ -53,6 +61,9 @@ func (s *Settings) Set(ctx context.Context, actor string, document []byte) ([]la
 	var set []latchkey.Policy
 	event := latchkey.Event{Time: s.now(), Kind: latchkey.PolicySet, Actor: actor}
 	err = s.store.EditPolicies(ctx, event, func(stored []latchkey.Policy) ([]latchkey.Policy, error) {
+		if err := fresh(stored, changes, tag); err != nil {
+			return nil, err
+		}
 		set, err = apply(stored, changes)
 		return set, err
 	})
@@ -60,6 +71,46 @@ func (s *Settings) Set(ctx context.Context, actor string, document []byte) ([]la
 		return nil, err
 	}
 	return set, nil
+}
+
+// Tag names the content of a policy or a list of policies, as an entity tag
+// (RFC 9110 section 8.8.3).
+func Tag(v any) (string, error) {
+	doc, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("naming policies: %w", err)
+	}
+	sum := sha256.Sum256(doc)
+	return `"` + hex.EncodeToString(sum[:16]) + `"`, nil
+}
+
+// fresh refuses an edit of what somebody else has edited since it was read.
+func fresh(stored []latchkey.Policy, changes []change, tag string) error {
+	if tag == "" {
+		return nil
+	}
+	now := sorted(stored)
+	list, err := Tag(now)
+	if err != nil || tag == list {
+		return err
+	}
+	if i := indexOf(now, changes[0].name); len(changes) == 1 && i >= 0 {
+		one, err := Tag(now[i])
+		if err != nil || tag == one {
+			return err
+		}
+	}
+	return latchkey.Errorf(latchkey.Conflict, "somebody else changed this meanwhile").WithHint("read it again, and make your change anew")
+}
+
+// sorted are policies as they are shown, in the order in which they are tried.
+func sorted(all []latchkey.Policy) []latchkey.Policy {
+	out := make([]latchkey.Policy, 0, len(all))
+	for _, p := range all {
+		out = append(out, tidy(p))
+	}
+	policy.Sort(out)
+	return out
 }
 
 func apply(stored []latchkey.Policy, changes []change) ([]latchkey.Policy, error) {
@@ -89,12 +140,7 @@ func (s *Settings) List(ctx context.Context) ([]latchkey.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]latchkey.Policy, 0, len(all))
-	for _, p := range all {
-		out = append(out, tidy(p))
-	}
-	policy.Sort(out)
-	return out, nil
+	return sorted(all), nil
 }
 
 // Show returns one policy.
