@@ -308,8 +308,9 @@ func TestGraceSparesOnlyTheSameTerminal(t *testing.T) {
 	w.ready(w.laptop, "ana")
 	for _, cut := range []bool{false, true} {
 		if cut {
-			w.clock.Pass(time.Hour)
+			// First the cut: a sync under way must not see an hour pass.
 			w.laptop.Cut(lab.PortsClosed)
+			w.clock.Pass(time.Hour)
 		}
 		// sudo -k forgets sudo's own memory: what is left is ours.
 		term := w.laptop.As("ana", "sh", "-c", `sudo -k id; sudo -k id; echo over`)

@@ -163,6 +163,26 @@ func (s *terminal) Type(prompt, line string) {
 	check(s.t, err)
 }
 
+// Interrupt presses Ctrl-C until the program ends: sudo misses one that comes
+// between its prompt and its read.
+func (s *terminal) Interrupt() string {
+	s.t.Helper()
+	again := time.NewTicker(time.Second / 2)
+	defer again.Stop()
+	for limit := time.After(40 * time.Second); ; {
+		s.tty.Write([]byte{3})
+		select {
+		case _, open := <-s.more:
+			if !open {
+				return s.End()
+			}
+		case <-again.C:
+		case <-limit:
+			s.t.Fatalf("does not end:\n%s", s.All())
+		}
+	}
+}
+
 // End waits for the program to end.
 func (s *terminal) End() string {
 	s.t.Helper()

@@ -63,8 +63,7 @@ func TestSudo(t *testing.T) {
 		term := onTerminal(t, l.asAna("sudo -k; sudo id; true"))
 		term.Type("assword for ana:", password)
 		term.Until("One-time code: ")
-		term.tty.Write([]byte{3})
-		if out := term.End(); strings.Contains(out, "uid=0") {
+		if out := term.Interrupt(); strings.Contains(out, "uid=0") {
 			t.Error(out)
 		}
 		if got := a.Seen(); got != "CANCEL" && got != "EOF" {
