@@ -116,15 +116,15 @@ func TestPromptsSayWhatIsLeft(t *testing.T) {
 	one, token := []latchkey.Kind{latchkey.TOTP}, []latchkey.Kind{latchkey.HOTP}
 	two, four, three := 2, 4, &latchkey.Left{Counted: true, Logins: 3}
 	for want, q := range map[string]logon.Question{
-		"One-time code":                                             {Kinds: one},
-		"One-time code (2 offline logins left)":                     {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Logins: 2}},
-		"One-time code (1 offline login left, until 28 Nov)":        {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Logins: 1, Until: until}},
-		"One-time code (offline, until 28 Nov)":                     {Kinds: one, Offline: true, Left: &latchkey.Left{Until: until}},
-		"One-time code (offline, 2 token codes left)":               {Kinds: token, Offline: true, Left: three, TokenCodes: &two},
-		"One-time code (3 offline logins left)":                     {Kinds: token, Offline: true, Left: three, TokenCodes: &four},
-		"One-time code (offline, 4 token codes left, until 28 Nov)": {Kinds: token, Offline: true, Left: &latchkey.Left{Until: until}, TokenCodes: &four},
-		"One-time code (4 offline logins left)":                     {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Logins: 4}, TokenCodes: &two},
-		"Choose how to confirm that it is you":                      {Kinds: []latchkey.Kind{latchkey.TOTP, latchkey.HOTP}},
+		"One-time code":                                                       {Kinds: one},
+		"One-time code (2 offline logins left)":                               {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Logins: 2}},
+		"One-time code (1 offline login left, until 28 Nov)":                  {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Logins: 1, Until: until}},
+		"One-time code (offline, until 28 Nov)":                               {Kinds: one, Offline: true, Left: &latchkey.Left{Until: until}},
+		"One-time code (2 offline logins left with this token)":               {Kinds: token, Offline: true, Left: three, TokenCodes: &two},
+		"One-time code (3 offline logins left)":                               {Kinds: token, Offline: true, Left: three, TokenCodes: &four},
+		"One-time code (4 offline logins left with this token, until 28 Nov)": {Kinds: token, Offline: true, Left: &latchkey.Left{Until: until}, TokenCodes: &four},
+		"One-time code (4 offline logins left)":                               {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Logins: 4}, TokenCodes: &two},
+		"Choose how to confirm that it is you":                                {Kinds: []latchkey.Kind{latchkey.TOTP, latchkey.HOTP}},
 	} {
 		if p, _ := q.Next(logon.Progress{}); p.Label != want {
 			t.Errorf("label %q, want %q", p.Label, want)

@@ -132,7 +132,7 @@ func (q Question) remains(asked latchkey.Kind) string {
 	codes := asked == latchkey.HOTP && q.TokenCodes != nil && (!q.Left.Counted || *q.TokenCodes < q.Left.Logins)
 	switch {
 	case codes:
-		parts = append(parts, "offline, "+plural(*q.TokenCodes, "token code")+" left")
+		parts = append(parts, plural(*q.TokenCodes, "offline login")+" left with this token")
 	case q.Left.Counted:
 		parts = append(parts, plural(q.Left.Logins, "offline login")+" left")
 	}

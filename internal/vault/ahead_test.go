@@ -41,11 +41,11 @@ func TestE15ATokenWithoutCodesSaysStop(t *testing.T) {
 		u.policy.Unreachable = latchkey.Skip // no waiver for it
 	})
 	prompt := func() string { return w.begin(w.logon(latchkey.Console)).Prompt.Label }
-	if got := prompt(); !strings.HasPrefix(got, "One-time code (offline, 2 token codes left, until ") {
+	if got := prompt(); !strings.HasPrefix(got, "One-time code (2 offline logins left with this token, until ") {
 		t.Errorf("asked %q", got)
 	}
 	expect(t, w.login(latchkey.Console, w.hotp(0)), allowed)
-	if got := prompt(); !strings.HasPrefix(got, "One-time code (offline, 1 token code left, until ") {
+	if got := prompt(); !strings.HasPrefix(got, "One-time code (1 offline login left with this token, until ") {
 		t.Errorf("asked %q", got)
 	}
 	l := w.logon(latchkey.Console)

@@ -61,14 +61,14 @@ func TestAMachineWithSystemdIsProtectedFromItsFirstPrompt(t *testing.T) {
 	s.PowerOff()
 	s.Cut(lab.Unplugged)
 	s.Boot()
-	s.Login("ana").Expect(`One-time code \(150 offline logins left`)
+	s.Login("ana").Expect(`One-time code \(30 offline logins left with this token`)
 	used := token.Press()
 	s.Console.Type(used)
 	s.Console.Expect(`ana@desk.*\$ `)
 
 	s.PowerCut()
 	s.Boot()
-	s.Login("ana").Expect(`One-time code \(149 offline logins left`)
+	s.Login("ana").Expect(`One-time code \(29 offline logins left with this token`)
 	s.Console.Type(used)
 	s.Console.Expect(`already used`) // B04
 

@@ -132,7 +132,7 @@ func TestAHardwareTokenMovesBetweenTwoLaptops(t *testing.T) {
 	tablet.Cut(lab.Unplugged)
 	login := tablet.Login("ben", stale) // the tablet cannot know that it was used
 	verdict(t, login, "allow verified_offline")
-	if !strings.Contains(login.Transcript, "token codes left") {
+	if !strings.Contains(login.Transcript, "left with this token") {
 		t.Errorf("E15 the prompt does not say how many codes are left:\n%s", login.Transcript)
 	}
 
