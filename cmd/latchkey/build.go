@@ -53,6 +53,8 @@ type serving struct {
 	ca        *ca.Authority
 	admin     net.Listener
 	agent     net.Listener
+	numbers   net.Listener // nil: nobody asks for metrics
+	metrics   *httpd.Metrics
 	publicURL string
 	agentURLs []string
 	rpID      string
@@ -93,6 +95,11 @@ func listen(db *store.DB, f serveFlags) (*serving, error) {
 	}
 	if s.agent, err = net.Listen("tcp", f.agentListen); err != nil {
 		return nil, errors.Join(busy(err), s.admin.Close())
+	}
+	if f.metricsListen != "" {
+		if s.numbers, err = net.Listen("tcp", f.metricsListen); err != nil {
+			return nil, errors.Join(busy(err), s.close())
+		}
 	}
 	s.name()
 	return s, nil
@@ -177,10 +184,18 @@ func (s *serving) build(log *slog.Logger) (*httpd.Server, error) {
 	machines := fleet.New(s.db, fleet.Keys{Deployment: k.Deployment, Epoch: k.Epoch, Signer: k.Signer},
 		fleet.Door{URLs: s.agentURLs, Pin: s.ca.Pin()}, now, rand.Reader)
 	about := httpd.About{Deployment: k.Deployment, Version: version, AgentURLs: s.agentURLs, RPID: s.rpID}
-	return httpd.New(log,
-		httpd.Door{Name: "admin", Listener: s.admin, TLS: adminTLS, Handler: httpd.Admin(s.rooms(machines), s.db, about, now, s.ready)},
-		httpd.Door{Name: "agent", Listener: s.agent, TLS: agentTLS, Handler: httpd.Agent(s.agents(machines))},
-	), nil
+	s.metrics = httpd.NewMetrics(
+		httpd.Gauge{Name: "latchkey_audit_unsealed", Help: "Lines of the audit trail that wait for their place in the chain.", Read: s.db.Unsealed},
+		httpd.Gauge{Name: "latchkey_database_bytes", Help: "Size of the database.", Read: s.db.Size})
+	admins := httpd.Admin(s.rooms(machines), s.db, about, now, s.ready)
+	doors := []httpd.Door{
+		{Name: "admin", Listener: s.admin, TLS: adminTLS, Handler: s.metrics.Timed("admin", admins)},
+		{Name: "agent", Listener: s.agent, TLS: agentTLS, Handler: s.metrics.Timed("agent", httpd.Agent(s.agents(machines)))},
+	}
+	if s.numbers != nil {
+		doors = append(doors, httpd.Door{Name: "metrics", Listener: s.numbers, Plain: true, Handler: s.metrics})
+	}
+	return httpd.New(log, doors...), nil
 }
 
 func (s *serving) agents(machines *fleet.Fleet) httpd.Agents {
@@ -188,7 +203,7 @@ func (s *serving) agents(machines *fleet.Fleet) httpd.Agents {
 	logons := authn.New(s.db, authn.Keys{Deployment: k.Deployment, Signer: k.Signer, State: k.State}, now)
 	return httpd.Agents{
 		Who:    s.db.MachineByKey,
-		Logons: func(m latchkey.MachineID) httpd.Logons { return logons.ForMachine(m) },
+		Logons: func(m latchkey.MachineID) httpd.Logons { return s.metrics.Counted(logons.ForMachine(m)) },
 		Fleet:  machines,
 	}
 }
@@ -214,4 +229,10 @@ func (s *serving) ready(ctx context.Context) error {
 	return s.health
 }
 
-func (s *serving) close() error { return errors.Join(s.admin.Close(), s.agent.Close()) }
+func (s *serving) close() error {
+	err := errors.Join(s.admin.Close(), s.agent.Close())
+	if s.numbers != nil {
+		err = errors.Join(err, s.numbers.Close())
+	}
+	return err
+}

@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"strangers": strangers,
 			"setenv":    setenvFromJSON,
 			"sql":       runSQL,
+			"fetch":     fetch,
 			"until":     waitFor,
 		},
 	})
@@ -205,6 +206,23 @@ func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer db.Close()
 	_, err = db.Exec(args[0])
+	ts.Check(err)
+}
+
+// fetch FILE REGEXP: prints what is at the address that a line of the file
+// names.
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fetch FILE REGEXP")
+	}
+	m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile(args[0]))
+	if m == nil {
+		ts.Fatalf("no line of %s fits", args[0])
+	}
+	res, err := http.Get(m[1])
+	ts.Check(err)
+	defer res.Body.Close()
+	_, err = io.Copy(ts.Stdout(), res.Body)
 	ts.Check(err)
 }
 

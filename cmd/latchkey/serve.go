@@ -21,6 +21,7 @@ import (
 type serveFlags struct {
 	dataFlags
 	listen, agentListen string
+	metricsListen       string
 	publicURL           string
 	agentURLs           []string
 	rpID                string
@@ -37,6 +38,7 @@ func (p *program) serve() *cobra.Command {
 	f.add(c)
 	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8443", "where administrators reach the server")
 	c.Flags().StringVar(&f.agentListen, "agent-listen", "127.0.0.1:8444", "where agents reach the server")
+	c.Flags().StringVar(&f.metricsListen, "metrics-listen", "", "where /metrics is served, over plain HTTP and without a token; by default nowhere")
 	c.Flags().StringVar(&f.publicURL, "public-url", "", "https address that administrators use; by default that of --listen")
 	c.Flags().StringArrayVar(&f.agentURLs, "agent-url", nil, "https address that agents use (repeatable); by default that of --agent-listen")
 	c.Flags().StringVar(&f.rpID, "rp-id", "", "host name that security keys are registered for; by default that of --public-url")
@@ -48,7 +50,10 @@ func (f *serveFlags) check() error {
 	if err := f.dataFlags.check(); err != nil {
 		return err
 	}
-	for flag, address := range map[string]string{"--listen": f.listen, "--agent-listen": f.agentListen} {
+	for flag, address := range map[string]string{"--listen": f.listen, "--agent-listen": f.agentListen, "--metrics-listen": f.metricsListen} {
+		if flag == "--metrics-listen" && address == "" {
+			continue
+		}
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return &usageError{flag + " takes HOST:PORT", "for example 0.0.0.0:8443"}
 		}
@@ -126,6 +131,9 @@ func (p *program) welcome(ctx context.Context, db *store.DB, f serveFlags, s *se
 	say := func(format string, args ...any) { fmt.Fprintf(p.err, "latchkey: "+format+"\n", args...) }
 	say("serving administrators at %s", s.publicURL)
 	say("serving agents at %s", strings.Join(s.agentURLs, " "))
+	if s.numbers != nil {
+		say("serving metrics at http://%s/metrics", s.numbers.Addr())
+	}
 	say("CA file %s", s.caFile)
 	say("CA SHA-256 %s", s.caSHA256)
 	if has, err := db.HasAdmins(ctx); err == nil && !has {

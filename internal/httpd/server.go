@@ -32,6 +32,7 @@ type Door struct {
 	Name     string // in the log
 	Listener net.Listener
 	TLS      *tls.Config
+	Plain    bool // without TLS: for numbers only, which need no token
 	Handler  http.Handler
 }
 
@@ -61,12 +62,19 @@ func New(log *slog.Logger, doors ...Door) *Server {
 	return s
 }
 
+func (o open) serve() error {
+	if o.Plain {
+		return o.server.Serve(o.Listener)
+	}
+	return o.server.ServeTLS(o.Listener, "", "")
+}
+
 // Serve answers until ctx ends, then finishes the requests that are under way.
 // It returns nil after such an end, and the error where a listener broke.
 func (s *Server) Serve(ctx context.Context) error {
 	broken := make(chan error, len(s.doors))
 	for _, o := range s.doors {
-		go func() { broken <- o.server.ServeTLS(o.Listener, "", "") }()
+		go func() { broken <- o.serve() }()
 	}
 	var err error
 	select {
