@@ -52,9 +52,6 @@ func (p *Process) signal(s syscall.Signal) {
 // PID is the process itself, not a shell around it.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// LogFile is where what the process prints goes.
-func (p *Process) LogFile() string { return p.log }
-
 // File writes a file of the lab that every program in it can read.
 func (l *Lab) File(name, content string) string {
 	l.tb.Helper()
