@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,12 +21,33 @@ type Programs struct {
 var build = sync.OnceValues(func() (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(here), "..", "..")
+	if err := lookAtSources(root); err != nil {
+		return "", err
+	}
 	out, err := exec.Command("make", "-C", root, "build", "build-testclock").CombinedOutput()
 	if err != nil {
 		os.Stderr.Write(out)
 	}
 	return filepath.Join(root, "bin"), err
 })
+
+// lookAtSources opens the folders of all that goes into the programs. The test
+// cache remembers what a test has opened: without it, a test would be believed
+// green after the code that it tests has changed.
+func lookAtSources(root string) error {
+	for _, part := range []string{"cmd", "internal", "native", "packaging", "."} {
+		err := filepath.WalkDir(filepath.Join(root, part), func(path string, d fs.DirEntry, err error) error {
+			if part == "." && d != nil && d.IsDir() && path != root {
+				return fs.SkipDir // of the module's own folder, only the files in it
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // programs finds the programs in LATCHKEY_BIN, where make test has just put
 // them, or builds them: a test must not run yesterday's.
