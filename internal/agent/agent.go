@@ -103,6 +103,7 @@ func (a *Agent) open(c Config) error {
 	a.server = online.New(online.Config{
 		URLs: a.who.URLs, Pins: pins, Identity: &identity, Memory: a.vault, Budgets: c.Budgets,
 		Floor: a.vault.Floor, Alone: a.vault.Alone, Alarm: a.alarm, Rand: rand.Reader, Now: time.Now,
+		Boot: func() time.Duration { return a.clock().Boot },
 	})
 	a.syncer = syncer.New(syncer.Config{
 		Server: a.server, Vault: a.vault, Heard: a.server.Heard, Rand: rand.Reader, Now: a.wall,

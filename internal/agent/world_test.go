@@ -156,6 +156,9 @@ func (w *world) unplug() {
 		w.cut()
 		w.cut = nil
 	}
+	if w.running.Load() {
+		_, _ = agent.NewAdmin(w.admin).Sync(w.Context()) // what was under way has ended then
+	}
 }
 
 func (w *world) plug() {

@@ -77,9 +77,12 @@ type Config struct {
 	Alone func(latchkey.Logon) bool
 	// Alarm is told what should not happen on an honest network. It must not
 	// block.
-	Alarm   func(what string, err error)
-	Rand    io.Reader
-	Now     func() time.Time // for the memory of failures
+	Alarm func(what string, err error)
+	Rand  io.Reader
+	Now   func() time.Time // for the memory of failures
+	// Boot is the time since the machine started, suspension included; nil
+	// where nothing depends on the time of an answer.
+	Boot    func() time.Duration
 	Budgets Budgets
 }
 
