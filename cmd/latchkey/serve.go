@@ -128,7 +128,9 @@ func (s *serving) seal(ctx context.Context, log *slog.Logger) func() error {
 // welcome says where the server is, how to know that it is this one, and what
 // to do next. Who comes first over the network never becomes administrator.
 func (p *program) welcome(ctx context.Context, db *store.DB, f serveFlags, s *serving) {
-	say := func(format string, args ...any) { fmt.Fprintf(p.err, "latchkey: "+format+"\n", args...) }
+	has, err := db.HasAdmins(ctx) // before anybody is told where to ask
+	var text strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&text, "latchkey: "+format+"\n", args...) }
 	say("serving administrators at %s", s.publicURL)
 	say("serving agents at %s", strings.Join(s.agentURLs, " "))
 	if s.numbers != nil {
@@ -136,7 +138,8 @@ func (p *program) welcome(ctx context.Context, db *store.DB, f serveFlags, s *se
 	}
 	say("CA file %s", s.caFile)
 	say("CA SHA-256 %s", s.caSHA256)
-	if has, err := db.HasAdmins(ctx); err == nil && !has {
+	if err == nil && !has {
 		say("there is no administrator yet; on this machine: latchkey admin create NAME --data %s", f.dir)
 	}
+	fmt.Fprint(p.err, text.String())
 }
