@@ -309,7 +309,7 @@ func TestTheVerdictIsWhatLibpamDoesWithAllResults(t *testing.T) {
 		}
 		found := search(s.Auth, Auth, false)
 		ways := allWays(t, w, p, s)
-		if (len(found.past) > 0) != ways {
+		if past := len(found.past) > 0; past != ways && !(past && mayBeMissing(s)) {
 			t.Fatalf("search found %v, libpam %v\n%s", found.past, ways, dump(w, s))
 		}
 		if ways {
@@ -321,6 +321,14 @@ func TestTheVerdictIsWhatLibpamDoesWithAllResults(t *testing.T) {
 	if protected < 10 || past < 10 {
 		t.Errorf("only %d protected and %d unprotected stacks were drawn", protected, past)
 	}
+}
+
+// mayBeMissing: the search thinks of pam_deny and pam_permit as files that may
+// be gone, too; here they are not, and a control in brackets can tell.
+func mayBeMissing(s Stack) bool {
+	return slices.ContainsFunc(s.Auth, func(l Line) bool {
+		return (l.Name() == "pam_deny.so" || l.Name() == "pam_permit.so") && strings.HasPrefix(l.control, "[")
+	})
 }
 
 // callable keeps the number of combinations within reason.
