@@ -24,7 +24,7 @@ var sentences = map[latchkey.Reason]string{
 	latchkey.SkippedNotEnrolled:  "You have no authenticator yet; your policy lets you in without one. Enroll one soon.",
 	latchkey.LogOnly:             "Confirmation is being tried out and was not asked.",
 	latchkey.WrongCode:           "That code is not right. Wait for the next code and try again.",
-	latchkey.CodeAlreadyUsed:     "This code was already used. Wait for the next one.",
+	latchkey.CodeAlreadyUsed:     "This code was already used. Use the next one.",
 	latchkey.LockedOut:           "Too many wrong codes: this login is locked. Connect to the network and sign in once, or ask the help desk.",
 	latchkey.NotEnrolled:         "You have no authenticator that may be used here. Enroll one in the portal, or ask the help desk.",
 	latchkey.NotEnrolledHere:     "You cannot log in offline on this machine yet. Connect to the network and sign in once, or ask the help desk for an emergency code.",

@@ -61,7 +61,10 @@ func TestTheStoryIsToldToItsEnd(t *testing.T) {
 		"(2 offline logins left, until ", "=> let in", "(1 offline login left, until ", "=> let in",
 		"Offline logins are used up.", "=> not let in",
 		"One-time code: ", "=> let in",
-		"reported:", "Nothing of it stays",
+		"reported:",
+		"One hardware token", "ben-is-in", "ben-is-in", "offline login left", "ben-is-in",
+		"already used", "=> not let in", "ben-is-in", "laptop until",
+		"Nothing of it stays",
 	} {
 		at := strings.Index(rest, part)
 		if at < 0 {

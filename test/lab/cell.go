@@ -86,6 +86,9 @@ func dieWithUs() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
+// Name is the name by which the cell knows itself.
+func (c *Cell) Name() string { return c.name }
+
 // Path returns where a path of the cell is seen from outside.
 func (c *Cell) Path(inside string) string {
 	return filepath.Join("/proc", strconv.Itoa(c.holder), "root", inside)
