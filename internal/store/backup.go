@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -49,7 +48,7 @@ func (db *DB) Backup(ctx context.Context, out, keyFile string) (m Manifest, err 
 		return Manifest{}, err
 	}
 	defer func() { err = errors.Join(err, os.Remove(copied)) }()
-	known, err := migrations(schema)
+	known, err := migrations(schema, sqliteDialect)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -68,20 +67,15 @@ func (db *DB) Backup(ctx context.Context, out, keyFile string) (m Manifest, err 
 	return m, writeBackup(out, m, files)
 }
 
-// snapshot copies the database in one read transaction, into a file that only
+// snapshot copies the database as it is at one moment, into a file that only
 // its owner may read.
 func (db *DB) snapshot(ctx context.Context, dir string) (string, error) {
 	f, err := os.CreateTemp(dir, ".backup-*") // mode 0600
 	if err != nil {
 		return "", fmt.Errorf("making the backup: %w", err)
 	}
-	pool, err := sql.Open("sqlite", dsn(filepath.Join(db.dir, DatabaseFile)))
-	if err == nil {
-		_, err = pool.ExecContext(ctx, "VACUUM INTO $1", f.Name())
-		err = errors.Join(err, pool.Close())
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(fmt.Errorf("copying the database: %w", explainBusy(err)), os.Remove(f.Name()))
+	if err := errors.Join(db.on.snapshot(ctx, f.Name()), f.Close()); err != nil {
+		return "", errors.Join(fmt.Errorf("copying the database: %w", err), os.Remove(f.Name()))
 	}
 	return f.Name(), nil
 }
@@ -189,7 +183,7 @@ func readManifest(in io.Reader) (Manifest, error) {
 	if err := seal.DecodeStrict(doc, &m); err != nil {
 		return Manifest{}, errDamaged
 	}
-	known, err := migrations(schema)
+	known, err := migrations(schema, sqliteDialect)
 	if err == nil && m.Schema > len(known) {
 		err = newer("schema", m.Schema, len(known))
 	}

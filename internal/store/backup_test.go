@@ -83,7 +83,7 @@ func TestWhatRestoreRefuses(t *testing.T) {
 			return b
 		}), "newer than this program (format 2"},
 		"a schema from the future": {edited(func(b []byte) []byte {
-			known, err := migrations(schema)
+			known, err := migrations(schema, sqliteDialect)
 			must(t, err)
 			return bytes.Replace(b, fmt.Appendf(nil, `"schema":%d`, len(known)), []byte(`"schema":9`), 1)
 		}), "newer than this program (schema 9"},

@@ -1,12 +1,6 @@
 package store
 
-import (
-	"context"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
-)
+import "context"
 
 // Writable commits a change that changes nothing, and returns why it could not:
 // a full disk answers questions for a long time yet.
@@ -16,19 +10,5 @@ func (db *DB) Writable(ctx context.Context) error {
 	})
 }
 
-// Size is how much room the database takes on the disk, in bytes, with what is
-// not merged into it yet.
-func (db *DB) Size(context.Context) (int64, error) {
-	var all int64
-	for _, name := range []string{DatabaseFile, DatabaseFile + "-wal"} {
-		info, err := os.Stat(filepath.Join(db.dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		all += info.Size()
-	}
-	return all, nil
-}
+// Size is how much room the database takes on the disk, in bytes.
+func (db *DB) Size(ctx context.Context) (int64, error) { return db.on.size(ctx) }

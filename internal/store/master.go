@@ -13,20 +13,6 @@ import (
 	"latchkey/internal/secret"
 )
 
-// makeFile makes an empty database file that only its owner may read; SQLite
-// gives its side files the same mode. fresh: there is no database in it yet.
-func makeFile(path string) (fresh bool, err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return false, fmt.Errorf("opening the database: %w", err)
-	}
-	info, err := f.Stat()
-	if err := errors.Join(err, f.Close()); err != nil {
-		return false, fmt.Errorf("opening the database: %w", err)
-	}
-	return info.Size() == 0, nil
-}
-
 // masterKey reads the master key. Where neither key nor database exist it makes
 // one: a new key beside an old database would only hide that the old is lost.
 func masterKey(path string, rand io.Reader, fresh bool) (*seal.Wrapper, error) {

@@ -14,14 +14,26 @@ import (
 	"strings"
 	"time"
 
-	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"latchkey"
 )
 
-//go:embed schema/sqlite/*.sql
+//go:embed schema
 var schema embed.FS
+
+// A dialect is what the engines do not share when tables are made.
+type dialect struct {
+	folder string // of the schema
+	begin  string
+	tables string // counts all tables, and those that are called migrations
+}
+
+var sqliteDialect = dialect{
+	folder: "schema/sqlite",
+	begin:  "BEGIN IMMEDIATE",
+	tables: "SELECT count(*), coalesce(sum(CASE WHEN name = 'migrations' THEN 1 ELSE 0 END), 0) FROM sqlite_master WHERE type = 'table'",
+}
 
 // A migration is one numbered file of the schema. A file that was released
 // never changes: databases remember its checksum.
@@ -32,8 +44,8 @@ type migration struct {
 	checksum string
 }
 
-func migrations(dir fs.FS) ([]migration, error) {
-	names, err := fs.Glob(dir, "schema/sqlite/*.sql") // sorted
+func migrations(dir fs.FS, d dialect) ([]migration, error) {
+	names, err := fs.Glob(dir, d.folder+"/*.sql") // sorted
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +68,11 @@ func migrations(dir fs.FS) ([]migration, error) {
 
 // migrate brings the tables up to date in one transaction: a database is of
 // one version or the next, never in between.
-func migrate(ctx context.Context, conn *sql.Conn, now time.Time) error {
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+func migrate(ctx context.Context, conn *sql.Conn, d dialect, now time.Time) error {
+	if _, err := conn.ExecContext(ctx, d.begin); err != nil {
 		return err
 	}
-	err := migrateIn(ctx, conn, schema, now)
+	err := migrateIn(ctx, conn, d, now)
 	if err != nil {
 		_, undo := conn.ExecContext(ctx, "ROLLBACK")
 		return errors.Join(err, undo)
@@ -69,12 +81,12 @@ func migrate(ctx context.Context, conn *sql.Conn, now time.Time) error {
 	return err
 }
 
-func migrateIn(ctx context.Context, conn *sql.Conn, dir fs.FS, now time.Time) error {
-	all, err := migrations(dir)
+func migrateIn(ctx context.Context, conn *sql.Conn, d dialect, now time.Time) error {
+	all, err := migrations(schema, d)
 	if err != nil {
 		return err
 	}
-	done, err := applied(ctx, conn)
+	done, err := applied(ctx, conn, d)
 	if err != nil {
 		return err
 	}
@@ -97,10 +109,9 @@ func migrateIn(ctx context.Context, conn *sql.Conn, dir fs.FS, now time.Time) er
 }
 
 // applied returns the checksums of the migrations that the database has.
-func applied(ctx context.Context, conn *sql.Conn) ([]string, error) {
+func applied(ctx context.Context, conn *sql.Conn, d dialect) ([]string, error) {
 	var tables, ours int
-	const look = "SELECT count(*), coalesce(sum(CASE WHEN name = 'migrations' THEN 1 ELSE 0 END), 0) FROM sqlite_master WHERE type = 'table'"
-	if err := conn.QueryRowContext(ctx, look).Scan(&tables, &ours); err != nil {
+	if err := conn.QueryRowContext(ctx, d.tables).Scan(&tables, &ours); err != nil {
 		return nil, err
 	}
 	if ours == 0 {
@@ -128,39 +139,6 @@ func (m migration) apply(ctx context.Context, conn *sql.Conn, now time.Time) err
 	_, err := conn.ExecContext(ctx, "INSERT INTO migrations (number, checksum, applied_at) VALUES ($1, $2, $3)",
 		m.number, m.checksum, now.UnixMilli())
 	return err
-}
-
-// explain says what an administrator can do about an error of Open.
-func explain(path string, err error) error {
-	switch sqliteCode(err) {
-	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
-		return latchkey.Errorf(latchkey.Conflict, "%s is damaged or no database of Latchkey", path).
-			WithHint("move the file away, or restore it from a backup")
-	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
-		return latchkey.Errorf(latchkey.Forbidden, "%s cannot be written", path).
-			WithHint("is the program run by the owner of the file?")
-	}
-	return fmt.Errorf("opening %s: %w", path, explainBusy(err))
-}
-
-// explainBusy names the two troubles that a running database can have.
-func explainBusy(err error) error {
-	switch sqliteCode(err) {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return latchkey.Errorf(latchkey.Busy, "the database is locked by another process").
-			WithHint("wait, or find who holds it open: a backup, a second server?")
-	case sqlite3.SQLITE_FULL:
-		return latchkey.Errorf(latchkey.Busy, "the disk of the database is full").WithHint("make room on the disk")
-	}
-	return err
-}
-
-// sqliteCode is the primary result code of an error, or -1.
-func sqliteCode(err error) int {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		return e.Code() & 0xff
-	}
-	return -1
 }
 
 // unique reports whether err says that such a row exists already.

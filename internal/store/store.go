@@ -14,14 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	_ "modernc.org/sqlite" // the embedded database
 
 	"latchkey"
 	"latchkey/internal/seal"
@@ -33,9 +30,6 @@ const (
 	MasterKeyFile = "master.key"
 )
 
-// readers is how many statements may read at the same time.
-const readers = 4
-
 // Config says where a database is and what it runs on.
 type Config struct {
 	Dir     string           // the data directory; created if absent, mode 0700
@@ -46,13 +40,11 @@ type Config struct {
 
 // A DB is an open database. It is safe for concurrent use.
 type DB struct {
-	now   func() time.Time
-	rand  io.Reader
-	dir   string
-	wrap  *seal.Wrapper
-	write *writer
-	reads *sql.DB
-	ready sync.Map // query text to *sql.Stmt on reads
+	now  func() time.Time
+	rand io.Reader
+	dir  string
+	on   engine
+	wrap *seal.Wrapper
 
 	policies policyCache
 	settled  atomic.Uint64 // answers, since the start
@@ -71,42 +63,28 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err := makeDir(c.Dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(c.Dir, DatabaseFile)
-	fresh, err := makeFile(path)
-	if err != nil {
-		return nil, err
-	}
 	if c.KeyFile == "" {
 		c.KeyFile = filepath.Join(c.Dir, MasterKeyFile)
 	}
-	wrap, err := masterKey(c.KeyFile, c.Rand, fresh)
-	if err != nil {
-		return nil, err
-	}
-	db := &DB{now: c.Now, rand: c.Rand, dir: c.Dir, wrap: wrap}
-	if err := db.open(ctx, path); err != nil {
-		return nil, errors.Join(explain(path, err), db.Close())
+	db := &DB{now: c.Now, rand: c.Rand, dir: c.Dir, on: &embedded{path: filepath.Join(c.Dir, DatabaseFile)}}
+	if err := db.open(ctx, c.KeyFile); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-func (db *DB) open(ctx context.Context, path string) error {
-	w, err := newWriter(ctx, dsn(path))
+func (db *DB) open(ctx context.Context, keyFile string) error {
+	fresh, err := db.on.open(ctx, db.now())
 	if err != nil {
 		return err
 	}
-	db.write = w
-	if err := migrate(ctx, w.conn, db.now()); err != nil {
+	if db.wrap, err = masterKey(keyFile, db.rand, fresh); err != nil {
 		return err
 	}
-	// Every commit empties the readers' caches: large ones would be memory for nothing.
-	if db.reads, err = sql.Open("sqlite", dsn(path)+"&_pragma=query_only(1)&_pragma=cache_size(-2000)"); err != nil {
-		return err
+	if err := db.prepare(ctx); err != nil {
+		return db.on.explain(err)
 	}
-	db.reads.SetMaxOpenConns(readers)
-	db.reads.SetMaxIdleConns(readers)
-	w.start()
-	return db.prepare(ctx)
+	return db.on.ready(ctx)
 }
 
 // prepare makes what a new deployment begins with and loads the server's keys.
@@ -117,31 +95,8 @@ func (db *DB) prepare(ctx context.Context) error {
 	return db.makeDefaultPolicy(ctx)
 }
 
-// dsn carries the pragmas: every connection of the pool has them.
-func dsn(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
-	return u.String() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(ON)&_pragma=cache_size(-8000)&_pragma=temp_store(MEMORY)&_txlock=immediate"
-}
-
 // Close waits for the transactions that are under way and closes the database.
-func (db *DB) Close() error {
-	var errs []error
-	if db.write != nil {
-		errs = append(errs, db.write.close())
-	}
-	db.ready.Range(func(_, s any) bool {
-		errs = append(errs, s.(*sql.Stmt).Close())
-		return true
-	})
-	if db.reads != nil {
-		errs = append(errs, db.reads.Close())
-	}
-	return errors.Join(errs...)
-}
+func (db *DB) Close() error { return db.on.close() }
 
 // Dir is the data directory.
 func (db *DB) Dir() string { return db.dir }

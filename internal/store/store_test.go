@@ -165,7 +165,7 @@ func TestALockedDatabaseSaysSo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir() + "/data"
 	db := open(t, dir)
-	must(t, db.write.exec("PRAGMA busy_timeout = 10"))
+	must(t, db.on.(*embedded).write.exec("PRAGMA busy_timeout = 10"))
 	other, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseFile)))
 	must(t, err)
 	defer other.Close()
@@ -182,7 +182,7 @@ func TestALockedDatabaseSaysSo(t *testing.T) {
 func TestAFullDatabaseLosesNothingAndRecovers(t *testing.T) {
 	t.Parallel()
 	db := open(t, t.TempDir()+"/data")
-	must(t, db.write.exec("PRAGMA max_page_count = 80"))
+	must(t, db.on.(*embedded).write.exec("PRAGMA max_page_count = 80"))
 	big := strings.Repeat("x", 1<<20)
 	put := func(name string) error {
 		return db.InTx(t.Context(), func(tx *Tx) error { return tx.exec("INSERT INTO meta (name, value) VALUES ($1, $2)", name, big) })
@@ -190,7 +190,7 @@ func TestAFullDatabaseLosesNothingAndRecovers(t *testing.T) {
 	if err := put("a"); err == nil || !strings.Contains(err.Error(), "full") {
 		t.Fatalf("got %v", err)
 	}
-	must(t, db.write.exec("PRAGMA max_page_count = 100000"))
+	must(t, db.on.(*embedded).write.exec("PRAGMA max_page_count = 100000"))
 	must(t, put("b"))
 	var n int
 	must(t, db.row(t.Context(), "SELECT count(*) FROM meta WHERE value = $1", big).Scan(&n))
@@ -201,11 +201,11 @@ func TestAFullDatabaseLosesNothingAndRecovers(t *testing.T) {
 
 func TestSchemaFilesAreNumberedWithoutGaps(t *testing.T) {
 	t.Parallel()
-	_, err := migrations(fstest.MapFS{"schema/sqlite/0001.sql": {}, "schema/sqlite/0003.sql": {}})
+	_, err := migrations(fstest.MapFS{"schema/sqlite/0001.sql": {}, "schema/sqlite/0003.sql": {}}, sqliteDialect)
 	if err == nil {
 		t.Error("a gap was not noticed")
 	}
-	if _, err := migrations(schema); err != nil {
+	if _, err := migrations(schema, sqliteDialect); err != nil {
 		t.Error(err)
 	}
 }

@@ -6,19 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"latchkey"
 )
 
 // maxBatch bounds how many transactions share one commit.
 const maxBatch = 256
-
-// A Tx is one transaction. What it does becomes visible and durable together
-// or not at all.
-type Tx struct {
-	db *DB
-	w  *writer
-}
 
 // A writer owns the one connection that writes. It gathers the transactions
 // that wait into one commit, each behind a savepoint, and answers after the
@@ -79,18 +70,6 @@ func (w *writer) close() error {
 		errs = append(errs, s.Close())
 	}
 	return errors.Join(append(errs, w.conn.Close(), w.pool.Close())...)
-}
-
-// InTx runs fn in a transaction and returns once it is durable. An error of fn
-// undoes what fn did. fn must not call InTx, and may not wait for anything:
-// other transactions wait for it. A ctx that ends before fn began stops it;
-// later it does not, so that the caller always learns what happened.
-func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
-	j := job{ctx: ctx, result: make(chan error, 1), run: func() error { return fn(&Tx{db, db.write}) }}
-	if err := db.write.send(ctx, j); err != nil {
-		return err
-	}
-	return <-j.result
 }
 
 func (w *writer) send(ctx context.Context, j job) error {
@@ -221,35 +200,16 @@ func (w *writer) statement(query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// exec runs a statement.
-func (t *Tx) exec(query string, args ...any) error { return t.w.exec(query, args...) }
-
-// affected runs a statement and returns how many rows it changed.
-func (t *Tx) affected(query string, args ...any) (int64, error) { return t.w.affected(query, args...) }
-
-// one runs a statement that must change exactly one row; otherwise it returns
-// an error with the code NotFound.
-func (t *Tx) one(what, query string, args ...any) error {
-	n, err := t.affected(query, args...)
-	if err == nil && n != 1 {
-		err = latchkey.Errorf(latchkey.NotFound, "no such %s", what)
-	}
-	return err
-}
-
-// query runs a statement that returns rows, and calls scan for each.
-func (t *Tx) query(scan func(*sql.Rows) error, query string, args ...any) error {
-	s, err := t.w.statement(query)
+func (w *writer) rows(query string, args ...any) (*sql.Rows, error) {
+	s, err := w.statement(query)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	rows, err := s.QueryContext(context.Background(), args...)
-	return each(rows, err, scan)
+	return s.QueryContext(context.Background(), args...)
 }
 
-// row runs a statement that returns one row; sql.ErrNoRows where there is none.
-func (t *Tx) row(query string, args ...any) scanner {
-	s, err := t.w.statement(query)
+func (w *writer) row(query string, args ...any) scanner {
+	s, err := w.statement(query)
 	if err != nil {
 		return broken{err}
 	}
