@@ -102,11 +102,10 @@ func (a *Agent) open(c Config) error {
 	identity := keys.Identity()
 	a.server = online.New(online.Config{
 		URLs: a.who.URLs, Pins: pins, Identity: &identity, Memory: a.vault, Budgets: c.Budgets,
-		Floor: a.vault.Floor, Alone: a.vault.Alone, Alarm: a.alarm, Rand: rand.Reader, Now: time.Now,
-		Boot: func() time.Duration { return a.clock().Boot },
+		Floor: a.vault.Floor, Alone: a.vault.Alone, Alarm: a.alarm, Now: time.Now,
 	})
 	a.syncer = syncer.New(syncer.Config{
-		Server: a.server, Vault: a.vault, Heard: a.server.Heard, Rand: rand.Reader, Now: a.wall,
+		Server: a.server, Vault: a.vault, Budget: a.server.Budgets.Sync, Heard: a.server.Heard, Now: a.wall,
 		OS: systemName(), Version: Version, Log: a.log,
 	})
 	return nil

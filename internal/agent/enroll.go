@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -114,7 +113,7 @@ func join(ctx context.Context, t api.EnrollToken, name string, keys *keystore.Ke
 		URLs: t.URLs, Pins: []online.Pin{pin}, Identity: &identity,
 		// Nothing is proven about the time yet, so no certificate has ended.
 		Floor: func() time.Time { return time.Time{} },
-		Alarm: func(string, error) {}, Rand: rand.Reader, Now: time.Now, Budgets: online.Budgets{Sync: enrollTime},
+		Alarm: func(string, error) {}, Now: time.Now, Budgets: online.Budgets{Sync: enrollTime},
 	})
 	defer c.Close()
 	resp, err := c.Enroll(ctx, api.EnrollRequest{

@@ -16,6 +16,10 @@ import (
 // ErrUnreachable: the authority cannot be asked; another one may be.
 var ErrUnreachable = errors.New("authority unreachable")
 
+// ErrSlept stands beside ErrUnreachable where the machine slept while it waited:
+// whoever typed the answer may be gone, so no other authority gets it either.
+var ErrSlept = errors.New("the machine slept while it waited for the answer")
+
 // ErrCancelled: the person closed the screen or the front-end went away.
 var ErrCancelled = errors.New("cancelled")
 
@@ -59,7 +63,8 @@ type Screen interface {
 
 // Run asks the authorities in order until one can be asked, and loops over its
 // questions. An answer that an authority may or may not have taken is given to
-// the next one once, without a new prompt. The error tells the log why a
+// the next one once, without a new prompt; after a sleep the person is asked
+// anew. The error tells the log why a
 // verdict is InternalError; the verdict is always set and denies on any error.
 func Run(ctx context.Context, s Screen, l latchkey.Logon, authorities ...Authority) (latchkey.Verdict, error) {
 	r := runner{ctx: ctx, screen: s, logon: l}
@@ -120,7 +125,7 @@ func (r *runner) answer(a Authority, p latchkey.Prompt) (Turn, error) {
 		return Turn{}, err
 	}
 	t, err := a.Answer(r.ctx, r.logon, ans)
-	if errors.Is(err, ErrUnreachable) && p.Factor != "" {
+	if errors.Is(err, ErrUnreachable) && !errors.Is(err, ErrSlept) && p.Factor != "" {
 		r.carried, r.factor = &ans, p.Factor
 	}
 	return t, err

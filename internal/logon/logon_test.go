@@ -76,6 +76,7 @@ func TestRun(t *testing.T) {
 		"reply lost: same answer, no prompt":    {first: (&script{begin: code("a")}).then(logon.Turn{}, gone), second: (&script{begin: code("b")}).then(offline, nil), typed: keys{"1"}, want: latchkey.VerifiedOffline, enters: true, second_: []string{"1/b"}},
 		"reply lost: the choice is carried":     {first: (&script{begin: code("a")}).then(logon.Turn{}, gone), second: (&script{begin: choice()}).then(code("b"), nil).then(offline, nil), typed: keys{"1"}, want: latchkey.VerifiedOffline, enters: true, second_: []string{"totp/", "1/b"}},
 		"reply lost: carried only once":         {first: (&script{begin: code("a")}).then(logon.Turn{}, gone), second: (&script{begin: code("b")}).then(code("c"), nil).then(offline, nil), typed: keys{"1", "2"}, want: latchkey.VerifiedOffline, enters: true, second_: []string{"1/b", "2/c"}},
+		"asleep: nobody else gets that answer":  {first: (&script{begin: code("a")}).then(logon.Turn{}, errors.Join(gone, logon.ErrSlept)), second: (&script{begin: code("b")}).then(offline, nil), typed: keys{"1", "2"}, want: latchkey.VerifiedOffline, enters: true, second_: []string{"2/b"}},
 		"nobody can be asked":                   {first: &script{beginE: gone}, second: &script{beginE: gone}, want: latchkey.ServerUnreachable},
 		"screen closed":                         {first: &script{begin: code("a")}, want: latchkey.Cancelled},
 		"authority fails":                       {first: &script{beginE: errors.New("disk")}, second: (&script{begin: code("b")}).then(offline, nil), typed: keys{"1"}, want: latchkey.InternalError},

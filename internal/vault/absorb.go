@@ -17,27 +17,31 @@ import (
 // nil; with an error it denies.
 //
 // Errors of package seal and ErrForeign mean that this was no answer of the
-// server to this question; any other that it was, and could not be kept.
-func (v *Vault) Absorb(l latchkey.Logon, raw []byte, nonce string) (latchkey.Verdict, error) {
+// server to this question; logon.ErrSlept that it is one of before a sleep, of
+// which nothing is taken over; any other that it was, and could not be kept.
+func (v *Vault) Absorb(l latchkey.Logon, raw []byte, q Inquiry) (latchkey.Verdict, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	w, err := v.readVerdict(l, raw, nonce)
+	w, err := v.readVerdict(l, raw, q.Nonce)
 	if err != nil {
 		return latchkey.DenyVerdict(latchkey.InternalError), fmt.Errorf("reading verdict on %s: %w", l.ID, err)
 	}
-	r := v.c.Clock()
+	now, err := q.answered(w.At, v.c.Clock())
+	if err != nil {
+		return latchkey.DenyVerdict(latchkey.InternalError), fmt.Errorf("verdict on %s: %w", l.ID, err)
+	}
 	d := v.ledger.draft()
-	d.contact(time.UnixMilli(w.At), r)
+	d.contact(now)
 	if w.Sticky && w.Reason == latchkey.MachineRemoved {
 		d.head.Removed, d.head.RemovedV = 1, w.Version
 	}
-	if err := v.absorbUser(d, l, w, r); err != nil {
+	if err := v.absorbUser(d, l, w, now.r); err != nil {
 		return latchkey.DenyVerdict(latchkey.InternalError), err
 	}
-	if err := v.commit(d, r); err != nil {
+	if err := v.commit(d, now.r); err != nil {
 		return latchkey.DenyVerdict(latchkey.InternalError), fmt.Errorf("keeping verdict on %s: %w", l.ID, err)
 	}
-	return v.shown(l, w, r), nil
+	return v.shown(l, w, now.r), nil
 }
 
 func (v *Vault) readVerdict(l latchkey.Logon, raw []byte, nonce string) (api.Verdict, error) {
@@ -57,11 +61,11 @@ func (v *Vault) readVerdict(l latchkey.Logon, raw []byte, nonce string) (api.Ver
 
 // contact takes over signed time. A ledger that replaced a lost one has now
 // been told by the server: from here on a later online login counts again.
-func (d *draft) contact(at time.Time, r Reading) {
-	d.head.Clock = d.head.Clock.sign(at, r)
+func (d *draft) contact(m moment) {
+	d.head.Clock = d.head.Clock.sign(m.at, m.r)
 	d.head.Corrupt = 0
 	if d.head.LostAt == forever {
-		d.head.LostAt = at.UnixMilli()
+		d.head.LostAt = m.at.UnixMilli()
 	}
 }
 

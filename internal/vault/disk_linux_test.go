@@ -76,7 +76,8 @@ func TestF05OnAReadOnlyDiskNobodyGetsIn(t *testing.T) {
 	if err := w.v.Reserve(l, latchkey.Answer{Value: secret.Bytes(w.totp(w.wall))}); err == nil {
 		t.Error("a code would be sent that is not marked")
 	}
-	v, err := w.v.Absorb(l, w.verdict(l, func(*api.Verdict) {}), "n")
+	q := w.inquire()
+	v, err := w.v.Absorb(l, w.verdict(l, q, func(*api.Verdict) {}), q)
 	if err == nil || v.Outcome.Enters() {
 		t.Errorf("an online verdict that could not be kept: %v", v.Outcome)
 	}

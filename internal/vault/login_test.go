@@ -357,7 +357,7 @@ func TestP01NamesFoldAndP11LocalAccountsAreApart(t *testing.T) {
 func TestAMachineThatDoesNotMatchLocalAccounts(t *testing.T) {
 	t.Parallel()
 	w, _ := offline(t, asIs)
-	must(t, w.v.Contact(w.health("n", w.wall), "n"))
+	w.contact(w.wall)
 	w.merge(func(r *api.SyncResponse) {
 		r.Settings = w.settings(func(s *api.Settings) { s.Settings.MatchLocal = false })
 	})

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"latchkey"
 	"latchkey/internal/api"
@@ -59,29 +58,29 @@ func (r *record) known() api.Known {
 	return k
 }
 
-// Merge takes over the server's answer to a sync: signed time (bound to the
-// request's nonce), keys, settings, the acknowledgement of events and of
-// tombstones that were carried out. It returns the users whose bundle must be
+// Merge takes over the server's answer to a sync: signed time, keys, settings,
+// the acknowledgement of events and of tombstones that were carried out. q is
+// the inquiry whose nonce req carried. It returns the users whose bundle must be
 // fetched. Errors of package seal and ErrForeign: this was no answer of the
-// server; nothing has changed.
-func (v *Vault) Merge(req api.SyncRequest, resp api.SyncResponse) ([]api.News, error) {
+// server; logon.ErrSlept: it is one of before a sleep. Nothing has changed then.
+func (v *Vault) Merge(q Inquiry, req api.SyncRequest, resp api.SyncResponse) ([]api.News, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	at, err := v.readHealth(resp.Health, req.Nonce)
+	now, err := v.readHealth(resp.Health, q)
 	if err != nil {
 		return nil, err
 	}
 	// One thing that is refused must not keep back the others.
 	kept := errors.Join(v.mergeObject(resp.Keys, v.storeKeys), v.mergeObject(resp.Settings, v.storeSettings))
-	d, r := v.ledger.draft(), v.c.Clock()
-	d.contact(at, r)
+	d := v.ledger.draft()
+	d.contact(now)
 	pending, err := v.ledger.reports(int(v.ledger.shape.Events))
 	if err != nil {
 		return nil, fmt.Errorf("merging sync: %w", err)
 	}
 	d.acknowledge(resp.Acked, pending)
 	v.bury(d, req.Users)
-	if err := v.commit(d, r); err != nil {
+	if err := v.commit(d, now.r); err != nil {
 		return nil, fmt.Errorf("merging sync: %w", err)
 	}
 	return v.stale(resp.Users), kept
@@ -129,33 +128,37 @@ func (v *Vault) damaged(r *record) bool {
 	return err != nil || len(raw) < 8 || binary.BigEndian.Uint64(raw) < r.Version
 }
 
-// Contact takes over the signed time of a health answer that is bound to nonce.
-// Errors: seal's, ErrForeign.
-func (v *Vault) Contact(health []byte, nonce string) error {
+// Contact takes over the signed time of a health answer to q. Errors: seal's,
+// ErrForeign, logon.ErrSlept.
+func (v *Vault) Contact(health []byte, q Inquiry) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	at, err := v.readHealth(health, nonce)
+	now, err := v.readHealth(health, q)
 	if err != nil {
 		return err
 	}
-	d, r := v.ledger.draft(), v.c.Clock()
-	d.contact(at, r)
-	return v.commit(d, r)
+	d := v.ledger.draft()
+	d.contact(now)
+	return v.commit(d, now.r)
 }
 
-func (v *Vault) readHealth(raw []byte, nonce string) (time.Time, error) {
+func (v *Vault) readHealth(raw []byte, q Inquiry) (moment, error) {
 	doc, _, err := seal.Verify(raw, api.HealthType, v.keys)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("health: %w", err)
+		return moment{}, fmt.Errorf("health: %w", err)
 	}
 	var h api.Health
 	if err := seal.DecodeStrict(doc, &h); err != nil {
-		return time.Time{}, fmt.Errorf("health: %w", err)
+		return moment{}, fmt.Errorf("health: %w", err)
 	}
-	if nonce == "" || h.Nonce != nonce || h.Deployment != v.c.Deployment {
-		return time.Time{}, fmt.Errorf("health: %w", ErrForeign)
+	if q.Nonce == "" || h.Nonce != q.Nonce || h.Deployment != v.c.Deployment {
+		return moment{}, fmt.Errorf("health: %w", ErrForeign)
 	}
-	return time.UnixMilli(h.At), nil
+	now, err := q.answered(h.At, v.c.Clock())
+	if err != nil {
+		return moment{}, fmt.Errorf("health: %w", err)
+	}
+	return now, nil
 }
 
 // Have lists the chunks that are held for a user, by SHA-256.

@@ -28,13 +28,13 @@ func (w *world) merge(change func(*api.SyncResponse)) []api.News {
 	w.t.Helper()
 	req, err := w.v.Pending(100)
 	must(w.t, err)
-	req.Nonce = "s"
-	resp := api.SyncResponse{Health: w.health("s", w.wall)}
+	q := w.inquire()
+	resp := api.SyncResponse{Health: w.health(q.Nonce, w.wall)}
 	if n := len(req.Events); n > 0 {
 		resp.Acked = req.Events[n-1].Seq
 	}
 	change(&resp)
-	news, err := w.v.Merge(req, resp)
+	news, err := w.v.Merge(q, req, resp)
 	must(w.t, err)
 	return news
 }
@@ -130,17 +130,17 @@ func TestAVerdictIsForOneLogonOfOneMachine(t *testing.T) {
 	_, stranger, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
 	for name, tc := range map[string]struct {
-		change func(*api.Verdict)
-		signer ed25519.PrivateKey
-		nonce  string
-		want   error
+		change  func(*api.Verdict)
+		signer  ed25519.PrivateKey
+		unasked bool
+		want    error
 	}{
-		"B13 another nonce":     {func(v *api.Verdict) {}, nil, "other", vault.ErrForeign},
-		"an empty nonce":        {func(v *api.Verdict) { v.Nonce = "" }, nil, "", vault.ErrForeign},
-		"another logon":         {func(v *api.Verdict) { v.Logon = "other" }, nil, "n", vault.ErrForeign},
-		"H07 another machine":   {func(v *api.Verdict) { v.Machine = "m2" }, nil, "n", vault.ErrForeign},
-		"another deployment":    {func(v *api.Verdict) { v.Deployment = "d2" }, nil, "n", vault.ErrForeign},
-		"a key that is unknown": {func(v *api.Verdict) {}, stranger, "n", seal.ErrUnknownKey},
+		"B13 another nonce":     {func(v *api.Verdict) { v.Nonce = "other" }, nil, false, vault.ErrForeign},
+		"no question":           {func(v *api.Verdict) { v.Nonce = "" }, nil, true, vault.ErrForeign},
+		"another logon":         {func(v *api.Verdict) { v.Logon = "other" }, nil, false, vault.ErrForeign},
+		"H07 another machine":   {func(v *api.Verdict) { v.Machine = "m2" }, nil, false, vault.ErrForeign},
+		"another deployment":    {func(v *api.Verdict) { v.Deployment = "d2" }, nil, false, vault.ErrForeign},
+		"a key that is unknown": {func(v *api.Verdict) {}, stranger, false, seal.ErrUnknownKey},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,7 +150,11 @@ func TestAVerdictIsForOneLogonOfOneMachine(t *testing.T) {
 				w.signer = tc.signer
 			}
 			l := w.logon(latchkey.Console)
-			v, err := w.v.Absorb(l, w.verdict(l, tc.change), tc.nonce)
+			q := w.inquire()
+			if tc.unasked {
+				q = vault.Inquiry{}
+			}
+			v, err := w.v.Absorb(l, w.verdict(l, q, tc.change), q)
 			if !errors.Is(err, tc.want) || v.Outcome.Enters() {
 				t.Errorf("verdict %v, error %v", v.Outcome, err)
 			}
@@ -161,8 +165,8 @@ func TestAVerdictIsForOneLogonOfOneMachine(t *testing.T) {
 	}
 	t.Run("an object of another type", func(t *testing.T) {
 		w, _ := offline(t, asIs)
-		l := w.logon(latchkey.Console)
-		if v, err := w.v.Absorb(l, w.health("n", w.wall), "n"); !errors.Is(err, seal.ErrType) || v.Outcome.Enters() {
+		l, q := w.logon(latchkey.Console), w.inquire()
+		if v, err := w.v.Absorb(l, w.health(q.Nonce, w.wall), q); !errors.Is(err, seal.ErrType) || v.Outcome.Enters() {
 			t.Errorf("verdict %v, error %v", v.Outcome, err)
 		}
 	})
@@ -218,9 +222,9 @@ func TestH08TheSameVersionWithAnotherContentIsRefused(t *testing.T) {
 	w.version = w.version - 1
 	req, err := w.v.Pending(0)
 	must(t, err)
-	req.Nonce = "s"
+	q := w.inquire()
 	forked := w.settings(func(s *api.Settings) { s.Settings.Mode = latchkey.Exempt })
-	if _, err := w.v.Merge(req, api.SyncResponse{Health: w.health("s", w.wall), Settings: forked}); !errors.Is(err, vault.ErrForked) {
+	if _, err := w.v.Merge(q, req, api.SyncResponse{Health: w.health(q.Nonce, w.wall), Settings: forked}); !errors.Is(err, vault.ErrForked) {
 		t.Errorf("second settings: %v (version %d)", err, version)
 	}
 	w.version--
@@ -440,9 +444,8 @@ func TestAMergeIsBoundToItsRequest(t *testing.T) {
 	w, _ := offline(t, asIs)
 	req, err := w.v.Pending(0)
 	must(t, err)
-	req.Nonce = "mine"
 	resp := api.SyncResponse{Health: w.health("other", w.wall), Settings: w.settings(func(s *api.Settings) { s.Settings.Mode = latchkey.Exempt })}
-	if _, err := w.v.Merge(req, resp); !errors.Is(err, vault.ErrForeign) {
+	if _, err := w.v.Merge(w.inquire(), req, resp); !errors.Is(err, vault.ErrForeign) {
 		t.Errorf("error %v", err)
 	}
 	if w.v.Status().Settings.Mode == latchkey.Exempt {
@@ -809,12 +812,12 @@ func TestAKeySetFromOutsideIsRefused(t *testing.T) {
 	w, u := offline(t, asIs)
 	req, err := w.v.Pending(0)
 	must(t, err)
-	req.Nonce = "s"
-	resp := api.SyncResponse{Health: w.health("s", w.wall)}
+	q := w.inquire()
+	resp := api.SyncResponse{Health: w.health(q.Nonce, w.wall)}
 	_, w.signer, err = ed25519.GenerateKey(rand.Reader)
 	must(t, err)
 	resp.Keys = w.keySet(2)
-	if _, err := w.v.Merge(req, resp); !errors.Is(err, seal.ErrUnknownKey) {
+	if _, err := w.v.Merge(q, req, resp); !errors.Is(err, seal.ErrUnknownKey) {
 		t.Errorf("error %v", err)
 	}
 	if err := w.v.Store(w.issue(u)); !errors.Is(err, seal.ErrUnknownKey) {

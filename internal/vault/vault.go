@@ -79,7 +79,7 @@ type Config struct {
 	Class      latchkey.KeyClass
 	Agent      string            // version of the agent, "1.2.3"
 	Sealing    ecdh.KeyExchanger // the machine's sealing key (P-256)
-	Rand       io.Reader         // for the ledger's key
+	Rand       io.Reader         // for the ledger's key and the nonces of questions
 	Clock      func() Reading    // called once per decision
 	Box        Box
 }

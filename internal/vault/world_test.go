@@ -51,8 +51,9 @@ type world struct {
 
 	wall time.Time
 	boot time.Duration
-	id   string // boot id
-	n    int    // logons so far
+	id   string        // boot id
+	rush time.Duration // passes after each look at the clocks
+	n    int           // logons so far
 }
 
 func newWorld(t testing.TB) *world {
@@ -70,7 +71,10 @@ func newWorld(t testing.TB) *world {
 	w.config = vault.Config{
 		Deployment: deployment, Machine: machine, Class: latchkey.Software, Agent: "1.0.0",
 		Sealing: sealing, Rand: rand.Reader, Box: w.box,
-		Clock: func() vault.Reading { return vault.Reading{Wall: w.wall, Boot: w.boot, BootID: w.id} },
+		Clock: func() vault.Reading {
+			defer w.pass(w.rush)
+			return vault.Reading{Wall: w.wall, Boot: w.boot, BootID: w.id}
+		},
 	}
 	w.v, err = vault.Create(w.config, w.keySet(1), w.settings(func(*api.Settings) {}))
 	must(t, err)
@@ -211,7 +215,19 @@ func (w *world) store(u *user) {
 // contact lets the server say what time it is.
 func (w *world) contact(at time.Time) {
 	w.t.Helper()
-	must(w.t, w.v.Contact(w.health("n", at), "n"))
+	q := w.inquire()
+	must(w.t, w.v.Contact(w.health(q.Nonce, at), q))
+}
+
+// budget is how long an exchange with the server may take here.
+const budget = 30 * time.Second
+
+// inquire begins a question to the server.
+func (w *world) inquire() vault.Inquiry {
+	w.t.Helper()
+	q, err := w.v.Inquire(budget)
+	must(w.t, err)
+	return q
 }
 
 func (w *world) health(nonce string, at time.Time) []byte {
@@ -299,9 +315,9 @@ func (w *world) near(code string) bool {
 }
 
 // verdict is the server's signed word on a logon.
-func (w *world) verdict(l latchkey.Logon, change func(*api.Verdict)) []byte {
+func (w *world) verdict(l latchkey.Logon, q vault.Inquiry, change func(*api.Verdict)) []byte {
 	v := api.Verdict{
-		Deployment: deployment, Machine: machine, Logon: l.ID, Nonce: "n", At: w.wall.UnixMilli(), User: ana,
+		Deployment: deployment, Machine: machine, Logon: l.ID, Nonce: q.Nonce, At: w.wall.UnixMilli(), User: ana,
 		Version: w.version, Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOnline, Event: "e1",
 	}
 	change(&v)
@@ -310,7 +326,8 @@ func (w *world) verdict(l latchkey.Logon, change func(*api.Verdict)) []byte {
 
 func (w *world) absorb(l latchkey.Logon, change func(*api.Verdict)) string {
 	w.t.Helper()
-	v, err := w.v.Absorb(l, w.verdict(l, change), "n")
+	q := w.inquire()
+	v, err := w.v.Absorb(l, w.verdict(l, q, change), q)
 	must(w.t, err)
 	return said(logon.End(v))
 }

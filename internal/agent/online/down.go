@@ -29,12 +29,13 @@ func (c *Client) Contact() (heard time.Time, wrong string) {
 }
 
 // failed remembers that the server could not be asked and returns an error that
-// says so. Somebody who went away says nothing about the server.
+// says so. Somebody who went away says nothing about the server, nor does a
+// machine that slept.
 func (c *Client) failed(err error) error {
 	if errors.Is(err, logon.ErrCancelled) {
 		return err
 	}
-	if !aboutQuestion(err) {
+	if !aboutQuestion(err) && !errors.Is(err, logon.ErrSlept) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.until, c.said = c.Now().Add(c.Budgets.Down), err.Error()
@@ -94,23 +95,36 @@ func (c *Client) probe(ctx context.Context) {
 
 // Health asks whether the server can be asked, and takes over its signed time.
 // A success ends the memory of failures.
-func (c *Client) Health(ctx context.Context) error {
-	nonce, err := c.nonce()
-	if err != nil {
-		return err
+func (c *Client) Health(ctx context.Context) error { return c.health(ctx, c.Budgets.Total) }
+
+// Reach is Health with the patience of a sync: a line that is too slow for
+// logons may still carry reports.
+func (c *Client) Reach(ctx context.Context) error {
+	if err := c.health(ctx, c.Budgets.Sync); err != nil {
+		return c.unheard(err)
 	}
-	body, err := json.Marshal(api.HealthRequest{Nonce: nonce})
+	return nil
+}
+
+func (c *Client) health(ctx context.Context, budget time.Duration) error {
+	q, err := c.Memory.Inquire(budget)
+	if err != nil {
+		return fmt.Errorf("asking for health: %w", err)
+	}
+	body, err := json.Marshal(api.HealthRequest{Nonce: q.Nonce})
 	if err != nil {
 		return fmt.Errorf("asking for health: %w", err)
 	}
 	var answer struct {
 		Health []byte `json:"health"`
 	}
-	if err := c.exchange(ctx, api.HealthPath, body, &answer, limits{c.Budgets.Total, api.MaxBody}); err != nil {
+	if err := c.exchange(ctx, api.HealthPath, body, &answer, limits{budget, api.MaxBody}); err != nil {
 		return fmt.Errorf("asking for health: %w", err)
 	}
-	if err := c.Memory.Contact(answer.Health, nonce); err != nil {
-		c.Alarm("bad_health", err)
+	if err := c.Memory.Contact(answer.Health, q); err != nil {
+		if isForged(err) {
+			c.Alarm("bad_health", err)
+		}
 		return fmt.Errorf("asking for health: %w", err)
 	}
 	c.reached()
@@ -152,10 +166,15 @@ func (c *Client) quietly(ctx context.Context, path string, q, a any, most int64)
 		return fmt.Errorf("asking the server: %w", err)
 	}
 	if err := c.exchange(ctx, path, body, a, limits{c.Budgets.Sync, most}); err != nil {
-		c.mu.Lock()
-		c.said = err.Error()
-		c.mu.Unlock()
-		return fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
+		return c.unheard(err)
 	}
 	return nil
+}
+
+// unheard notes for the status why nobody answered.
+func (c *Client) unheard(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.said = err.Error()
+	return fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
 }

@@ -11,11 +11,9 @@ package online
 import (
 	"context"
 	"crypto/tls"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -34,11 +32,15 @@ type Memory interface {
 	// package vault: it is used, and the server does not know. On an error
 	// the answer must not be sent.
 	Reserve(l latchkey.Logon, a latchkey.Answer) error
-	// Absorb verifies a signed verdict and makes durable what follows from it.
-	// Only then may the verdict be shown.
-	Absorb(l latchkey.Logon, raw []byte, nonce string) (latchkey.Verdict, error)
-	// Contact takes over the signed time of a health answer.
-	Contact(health []byte, nonce string) error
+	// Inquire begins a question that may take as long as budget.
+	Inquire(budget time.Duration) (vault.Inquiry, error)
+	// Absorb verifies the signed verdict that answers q and makes durable what
+	// follows from it. Only then may the verdict be shown. logon.ErrSlept: it is
+	// from before a sleep, and nothing follows from it.
+	Absorb(l latchkey.Logon, raw []byte, q vault.Inquiry) (latchkey.Verdict, error)
+	// Contact takes over the signed time of the health answer to q; logon.ErrSlept
+	// as above.
+	Contact(health []byte, q vault.Inquiry) error
 }
 
 // Budgets bound how long a person waits for the server.
@@ -77,12 +79,8 @@ type Config struct {
 	Alone func(latchkey.Logon) bool
 	// Alarm is told what should not happen on an honest network. It must not
 	// block.
-	Alarm func(what string, err error)
-	Rand  io.Reader
-	Now   func() time.Time // for the memory of failures
-	// Boot is the time since the machine started, suspension included; nil
-	// where nothing depends on the time of an answer.
-	Boot    func() time.Duration
+	Alarm   func(what string, err error)
+	Now     func() time.Time // for the memory of failures
 	Budgets Budgets
 }
 
@@ -123,41 +121,33 @@ func (c *Client) Begin(ctx context.Context, l latchkey.Logon) (logon.Turn, error
 		c.probe(ctx)
 		return logon.Turn{}, fmt.Errorf("%w: it was down a moment ago", logon.ErrUnreachable)
 	}
-	nonce, err := c.nonce()
+	q, err := c.Memory.Inquire(c.Budgets.Total)
 	if err != nil {
 		return logon.Turn{}, err
 	}
-	return c.ask(ctx, api.BeginPath, l, nonce, api.BeginRequest{Nonce: nonce, Logon: l})
+	return c.ask(ctx, api.BeginPath, l, q, api.BeginRequest{Nonce: q.Nonce, Logon: l})
 }
 
 // Answer implements logon.Authority. A code that this machine could check
 // itself is marked as spent before it leaves: whatever becomes of the answer,
 // nobody gets in with it a second time.
 func (c *Client) Answer(ctx context.Context, l latchkey.Logon, a latchkey.Answer) (logon.Turn, error) {
-	nonce, err := c.nonce()
-	if err != nil {
-		return logon.Turn{}, err
-	}
-	err = c.Memory.Reserve(l, a)
+	err := c.Memory.Reserve(l, a)
 	if errors.Is(err, vault.ErrSpent) { // the server would take it: it has not heard yet
 		return logon.End(latchkey.DenyVerdict(latchkey.CodeAlreadyUsed)), nil
 	}
 	if err != nil {
 		return logon.Turn{}, fmt.Errorf("marking the code as spent: %w", err)
 	}
-	return c.ask(ctx, api.AnswerPath, l, nonce, api.AnswerRequest{Nonce: nonce, Logon: l, State: a.State, Value: api.Secret(a.Value)})
-}
-
-func (c *Client) nonce() (string, error) {
-	var b [16]byte
-	if _, err := io.ReadFull(c.Rand, b[:]); err != nil {
-		return "", fmt.Errorf("making a nonce: %w", err)
+	q, err := c.Memory.Inquire(c.Budgets.Total)
+	if err != nil {
+		return logon.Turn{}, err
 	}
-	return hex.EncodeToString(b[:]), nil
+	return c.ask(ctx, api.AnswerPath, l, q, api.AnswerRequest{Nonce: q.Nonce, Logon: l, State: a.State, Value: api.Secret(a.Value)})
 }
 
 // ask sends one question of a logon and reads the server's turn.
-func (c *Client) ask(ctx context.Context, path string, l latchkey.Logon, nonce string, question any) (logon.Turn, error) {
+func (c *Client) ask(ctx context.Context, path string, l latchkey.Logon, q vault.Inquiry, question any) (logon.Turn, error) {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return logon.Turn{}, fmt.Errorf("asking the server: %w", err)
@@ -167,7 +157,7 @@ func (c *Client) ask(ctx context.Context, path string, l latchkey.Logon, nonce s
 	if err := c.exchange(ctx, path, body, &t, limits{c.Budgets.Total, api.MaxBody}); err != nil {
 		return logon.Turn{}, c.failed(err)
 	}
-	turn, err := c.turn(l, nonce, t)
+	turn, err := c.turn(l, q, t)
 	if errors.Is(err, logon.ErrUnreachable) {
 		return logon.Turn{}, c.failed(err)
 	}
@@ -179,16 +169,19 @@ func (c *Client) ask(ctx context.Context, path string, l latchkey.Logon, nonce s
 
 // turn reads what the server said. A verdict counts when the vault has
 // verified it and written down what follows.
-func (c *Client) turn(l latchkey.Logon, nonce string, t api.Turn) (logon.Turn, error) {
+func (c *Client) turn(l latchkey.Logon, q vault.Inquiry, t api.Turn) (logon.Turn, error) {
 	switch {
 	case (t.Prompt == nil) == (len(t.Verdict) == 0):
 		return logon.Turn{}, fmt.Errorf("%w: neither a prompt nor a verdict", logon.ErrUnreachable)
 	case t.Prompt != nil:
 		return logon.Turn{Prompt: t.Prompt}, nil
 	}
-	v, err := c.Memory.Absorb(l, t.Verdict, nonce)
+	v, err := c.Memory.Absorb(l, t.Verdict, q)
 	if isForged(err) {
 		c.Alarm("bad_verdict", err)
+		return logon.Turn{}, fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
+	}
+	if errors.Is(err, logon.ErrSlept) {
 		return logon.Turn{}, fmt.Errorf("%w: %w", logon.ErrUnreachable, err)
 	}
 	if err != nil {

@@ -122,7 +122,11 @@ func (n *notes) String() string {
 
 func (n *notes) Reserve(latchkey.Logon, latchkey.Answer) error { return n.note("reserve") }
 
-func (n *notes) Absorb(l latchkey.Logon, raw []byte, nonce string) (latchkey.Verdict, error) {
+func (n *notes) Inquire(time.Duration) (vault.Inquiry, error) {
+	return vault.Inquiry{Nonce: rand.Text()}, nil
+}
+
+func (n *notes) Absorb(l latchkey.Logon, raw []byte, q vault.Inquiry) (latchkey.Verdict, error) {
 	doc, _, err := seal.Verify(raw, api.VerdictType, n.keys)
 	if err != nil {
 		return latchkey.Verdict{}, err
@@ -131,13 +135,13 @@ func (n *notes) Absorb(l latchkey.Logon, raw []byte, nonce string) (latchkey.Ver
 	if err := seal.DecodeStrict(doc, &v); err != nil {
 		return latchkey.Verdict{}, err
 	}
-	if v.Nonce != nonce || v.Logon != l.ID {
+	if v.Nonce != q.Nonce || v.Logon != l.ID {
 		return latchkey.Verdict{}, vault.ErrForeign
 	}
 	return latchkey.Verdict{Outcome: v.Outcome, Reason: v.Reason}, n.note("absorb " + string(v.Outcome))
 }
 
-func (n *notes) Contact(raw []byte, nonce string) error {
+func (n *notes) Contact(raw []byte, q vault.Inquiry) error {
 	doc, _, err := seal.Verify(raw, api.HealthType, n.keys)
 	if err != nil {
 		return err
@@ -146,7 +150,7 @@ func (n *notes) Contact(raw []byte, nonce string) error {
 	if err := seal.DecodeStrict(doc, &h); err != nil {
 		return err
 	}
-	if h.Nonce != nonce {
+	if h.Nonce != q.Nonce {
 		return vault.ErrForeign
 	}
 	return n.note("contact")
@@ -171,7 +175,7 @@ func newWorld(t *testing.T, h http.HandlerFunc, change ...func(*world)) *world {
 	}
 	identity := w.ca.leaf(t, nil) // any certificate will do: the server pins the key
 	w.Client = &Client{Config: Config{
-		Pins: []Pin{PinOf(w.ca.cert)}, Identity: &identity, Memory: w.notes, Rand: rand.Reader,
+		Pins: []Pin{PinOf(w.ca.cert)}, Identity: &identity, Memory: w.notes,
 		Floor: func() time.Time { return start.Add(time.Hour) },
 		Alone: func(latchkey.Logon) bool { return true },
 		Alarm: func(what string, _ error) { _ = w.notes.note("alarm " + what) },

@@ -1,36 +1,51 @@
 package online
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/logon"
+	"latchkey/internal/seal"
 )
 
-// D08: a laptop whose lid is closed while an answer is on its way reads it days
-// later, and no timer has noticed. Its signed time must not be taken for now.
-func TestAnAnswerFromBeforeASleepIsNotBelieved(t *testing.T) {
+// D08: what the vault knows to be from before a sleep is no answer, and says
+// nothing about the server either: the next login asks it again.
+func TestAnAnswerThatSleptIsNoFaultOfTheServers(t *testing.T) {
 	t.Parallel()
-	var boot atomic.Int64
-	var sleep time.Duration
 	var w *world
 	w = newWorld(t, func(rw http.ResponseWriter, r *http.Request) {
-		boot.Add(int64(sleep))
-		reply(rw, api.Turn{Verdict: w.verdict(t, r, api.Verdict{Outcome: latchkey.Denied, Reason: latchkey.AccountDisabled})})
-	}, func(w *world) { w.Boot = func() time.Duration { return time.Duration(boot.Load()) } })
-	if _, err := w.Begin(t.Context(), ana); err != nil {
-		t.Fatalf("without a sleep: %v", err)
+		if r.URL.Path == api.HealthPath {
+			var q api.HealthRequest
+			_ = json.NewDecoder(r.Body).Decode(&q)
+			doc, _ := json.Marshal(api.Health{Nonce: q.Nonce})
+			raw, _ := seal.Sign(w.sign, api.HealthType, doc)
+			reply(rw, map[string][]byte{"health": raw})
+			return
+		}
+		reply(rw, api.Turn{Verdict: w.verdict(t, r, api.Verdict{Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOnline})})
+	})
+	w.notes.fail = logon.ErrSlept
+	turn, err := w.Begin(t.Context(), ana)
+	if !errors.Is(err, logon.ErrUnreachable) || !errors.Is(err, logon.ErrSlept) || turn.Verdict != nil {
+		t.Errorf("%+v, %v; want unreachable", turn, err)
 	}
-	sleep = 13 * 24 * time.Hour
-	if _, err := w.Begin(t.Context(), ana); !errors.Is(err, logon.ErrUnreachable) {
-		t.Errorf("after a sleep: %v, want unreachable", err)
+	if w.Down() {
+		t.Error("the server counts as down")
 	}
-	if got := w.notes.String(); got != "absorb deny" {
-		t.Errorf("the vault was told %q", got)
+	if err := w.Health(t.Context()); !errors.Is(err, logon.ErrSlept) {
+		t.Errorf("health: %v", err)
+	}
+	if err := w.Reach(t.Context()); !errors.Is(err, logon.ErrSlept) || !errors.Is(err, logon.ErrUnreachable) {
+		t.Errorf("before a sync: %v", err)
+	}
+	if heard, _ := w.Contact(); !heard.IsZero() {
+		t.Error("it is remembered as contact")
+	}
+	if got := w.notes.String(); got != "absorb allow, contact, contact" {
+		t.Errorf("noted %q: a sleep is no alarm", got)
 	}
 }

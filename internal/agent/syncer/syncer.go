@@ -9,10 +9,8 @@ package syncer
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/big"
 	"sync"
@@ -25,6 +23,9 @@ import (
 
 // A Server is who is synced with.
 type Server interface {
+	// Reach takes over the server's signed time, and costs next to nothing where
+	// nobody answers.
+	Reach(ctx context.Context) error
 	Sync(ctx context.Context, q api.SyncRequest) (api.SyncResponse, error)
 	Bundle(ctx context.Context, q api.BundleRequest) (api.BundleResponse, error)
 }
@@ -48,10 +49,11 @@ const (
 type Config struct {
 	Server Server
 	Vault  *vault.Vault
+	// Budget is how long one exchange with the server may take.
+	Budget time.Duration
 	// Heard is told when the server's signed word was taken over. It must not
 	// block; nil for nobody.
 	Heard   func()
-	Rand    io.Reader
 	Now     func() time.Time
 	OS      string
 	Version string
@@ -140,7 +142,7 @@ func jitter(d time.Duration) time.Duration {
 func (s *Syncer) Sync(ctx context.Context) error {
 	s.busy.Lock()
 	defer s.busy.Unlock()
-	machine, err := s.exchange(ctx)
+	machine, err := s.attempt(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if machine != "" {
@@ -155,6 +157,18 @@ func (s *Syncer) Sync(ctx context.Context) error {
 	}
 	s.state.At, s.state.Problem = s.Now(), ""
 	return nil
+}
+
+// attempt asks first whether anybody listens where the last sync failed: a
+// report is read and checked for nothing each time that nobody does, on a machine
+// that may be away for weeks.
+func (s *Syncer) attempt(ctx context.Context) (latchkey.MachineState, error) {
+	if s.State().Problem != "" {
+		if err := s.Server.Reach(ctx); err != nil {
+			return "", err
+		}
+	}
+	return s.exchange(ctx)
 }
 
 // exchange reports and fetches until both sides know the same. Bundles that
@@ -187,16 +201,17 @@ func (s *Syncer) round(ctx context.Context) (round, error) {
 	if err != nil {
 		return round{}, fmt.Errorf("gathering the report: %w", err)
 	}
-	if req.Nonce, err = s.nonce(); err != nil {
+	q, err := s.Vault.Inquire(s.Budget)
+	if err != nil {
 		return round{}, err
 	}
-	req.OS, req.AgentVersion = s.OS, s.Version
+	req.Nonce, req.OS, req.AgentVersion = q.Nonce, s.OS, s.Version
 	resp, err := s.Server.Sync(ctx, req)
 	if err != nil {
 		return round{}, err
 	}
 	r := round{state: resp.State}
-	news, err := s.Vault.Merge(req, resp)
+	news, err := s.Vault.Merge(q, req, resp)
 	if err != nil {
 		r.broken = append(r.broken, err) // the news that were taken are worth fetching
 	} else if s.Heard != nil {
@@ -232,14 +247,6 @@ func (s *Syncer) unreported(said api.SyncRequest) bool {
 		}
 	}
 	return false
-}
-
-func (s *Syncer) nonce() (string, error) {
-	var b [16]byte
-	if _, err := io.ReadFull(s.Rand, b[:]); err != nil {
-		return "", fmt.Errorf("making a nonce: %w", err)
-	}
-	return hex.EncodeToString(b[:]), nil
 }
 
 // fetch gets a user's header and the chunks that it names. The server may send

@@ -1,6 +1,9 @@
 package syncer
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -53,5 +56,40 @@ func TestKicksAreCountedOnce(t *testing.T) {
 	case <-s.wake:
 		t.Error("a second sync is asked for")
 	default:
+	}
+}
+
+// away is a server that nobody can reach.
+type away struct{ asked int }
+
+var errAway = errors.New("nobody there")
+
+func (a *away) Reach(context.Context) error {
+	a.asked++
+	return errAway
+}
+
+func (*away) Sync(context.Context, api.SyncRequest) (api.SyncResponse, error) {
+	return api.SyncResponse{}, errors.New("a report was sent")
+}
+
+func (*away) Bundle(context.Context, api.BundleRequest) (api.BundleResponse, error) {
+	return api.BundleResponse{}, errors.New("a bundle was asked for")
+}
+
+// A machine that is away for weeks tries once a minute. There is no vault here:
+// whoever gathers a report before he knows that somebody listens falls over.
+func TestNothingIsGatheredForAServerThatIsGone(t *testing.T) {
+	t.Parallel()
+	server := &away{}
+	s := New(Config{Server: server, Log: slog.New(slog.DiscardHandler)})
+	s.state.Problem = "the last sync failed"
+	for range 2 {
+		if err := s.Sync(t.Context()); !errors.Is(err, errAway) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	if server.asked != 2 || s.State().Problem != errAway.Error() {
+		t.Errorf("asked %d times; %q", server.asked, s.State().Problem)
 	}
 }
