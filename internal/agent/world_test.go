@@ -39,6 +39,7 @@ import (
 type world struct {
 	testing.TB
 	offset atomic.Int64 // of time, nanoseconds
+	still  atomic.Pointer[time.Time]
 
 	db     *store.DB
 	fleet  *fleet.Fleet
@@ -80,7 +81,13 @@ func (w *world) ok(err error) {
 	}
 }
 
-func (w *world) now() time.Time { return clock.System().Now().Add(time.Duration(w.offset.Load())) }
+func (w *world) now() time.Time {
+	at := clock.System().Now()
+	if still := w.still.Load(); still != nil {
+		at = *still
+	}
+	return at.Add(time.Duration(w.offset.Load()))
+}
 
 // pass lets time go by on both sides, the time since boot included. A sync that
 // is on its way meanwhile would bring the time of before the jump; one after it
@@ -93,7 +100,11 @@ func (w *world) pass(d time.Duration) {
 }
 
 func (w *world) reading() vault.Reading {
-	return vault.Reading{Wall: w.now(), Boot: time.Hour + time.Duration(w.offset.Load()) + time.Since(began), BootID: "boot-1"}
+	since := time.Since(began)
+	if still := w.still.Load(); still != nil {
+		since = still.Sub(began)
+	}
+	return vault.Reading{Wall: w.now(), Boot: time.Hour + time.Duration(w.offset.Load()) + since, BootID: "boot-1"}
 }
 
 var began = time.Now()

@@ -32,7 +32,9 @@ var (
 // Store is the part of the database that logons need.
 type Store interface {
 	// Logon gathers what bears on a logon. A machine that does not exist is an
-	// error with the code NotFound.
+	// error with the code NotFound. The failures are those of whoever asks: of
+	// everybody, or where l.Caller is not root of the user's own programs on the
+	// machine.
 	Logon(ctx context.Context, m latchkey.MachineID, l latchkey.Logon) (Facts, error)
 	// Settle writes everything that s says in one transaction, or nothing. It
 	// returns the version of the verdict. Errors: ErrRaced, ErrAnswered.
@@ -146,6 +148,9 @@ func (h hearing) look() {
 	}
 }
 
+// own: a program of the user's own asks, not one of root's.
+func (h hearing) own() bool { return h.logon.Caller != 0 }
+
 // held are the credentials that the user could answer with.
 func (h hearing) held() []verify.Held {
 	if h.who == nil {
@@ -166,7 +171,7 @@ func (h hearing) policyFacts() policy.Facts {
 		Locked: !lockedUntil(h.held(), h.now).IsZero(),
 		// A machine that lies about its tickets opens what it could open anyway:
 		// itself. Where policy gives none, none counts.
-		Trust: h.logon.Trusted && h.logon.Caller == 0, Grace: h.logon.Graced && h.logon.Caller == 0,
+		Trust: h.logon.Trusted && !h.own(), Grace: h.logon.Graced && !h.own(),
 	}
 	if h.who != nil {
 		f.User.Disabled = h.who.User.Disabled || h.who.Deleted

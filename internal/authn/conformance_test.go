@@ -17,6 +17,7 @@ func TestAuthority(t *testing.T) {
 		return logontest.Fixture{
 			Authority: w.authn.ForMachine(w.machine),
 			Logon:     latchkey.Logon{Scenario: latchkey.Console, Service: "login", User: "ana", UID: &uid},
+			Own:       latchkey.Logon{Scenario: latchkey.Unlock, Service: "swaylock", User: "ana", UID: &uid, Caller: uid, Local: true},
 			Code:      w.code, Advance: w.pass,
 		}
 	})

@@ -76,7 +76,7 @@ func identify(f Facts, l latchkey.Logon) (who *Candidate, ambiguous bool) {
 // machine has not seen yet, or tie his own uid to that user.
 func (h hearing) vouched() bool {
 	l := h.logon
-	if l.Caller == 0 {
+	if !h.own() {
 		return true
 	}
 	if l.UID == nil || *l.UID != l.Caller {
@@ -95,12 +95,15 @@ func (h hearing) nobody() hearing {
 
 // A Settlement is everything that one turn changes.
 type Settlement struct {
-	Now     time.Time
-	Answer  []byte // names the answer; nil where none was given
-	Result  Result
-	Event   latchkey.Event
-	Used    *Use
-	Moves   []Move
+	Now    time.Time
+	Answer []byte // names the answer; nil where none was given
+	Result Result
+	Event  latchkey.Event
+	Used   *Use
+	Moves  []Move
+	// Apart: one of the user's own programs asked. Failures are counted for such
+	// programs on this machine, and for nobody else.
+	Apart   bool
 	Machine latchkey.MachineID
 	User    latchkey.UserID // empty where unknown
 	// Enters: he was seen on the machine, and mostly let in. What else is set

@@ -34,6 +34,7 @@ type state struct {
 	SID      string             `json:"sid"`
 	Local    bool               `json:"local"`
 	Scenario latchkey.Scenario  `json:"scenario"`
+	Caller   uint32             `json:"caller"`
 	Progress logon.Progress     `json:"progress"`
 	Expires  int64              `json:"expires"` // Unix milliseconds
 }
@@ -41,7 +42,7 @@ type state struct {
 func (a *Authority) seal(h hearing, p logon.Progress) ([]byte, error) {
 	l := h.logon
 	doc, err := json.Marshal(state{
-		a.machine, l.ID, l.User, l.UID, l.SID, l.Local, l.Scenario, p, h.now.Add(StateLife).UnixMilli(),
+		a.machine, l.ID, l.User, l.UID, l.SID, l.Local, l.Scenario, l.Caller, p, h.now.Add(StateLife).UnixMilli(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("writing the prompt's state: %w", err)
@@ -75,7 +76,7 @@ func (a *Authority) open(raw []byte, l latchkey.Logon) (state, error) {
 func (s state) same(l latchkey.Logon) bool {
 	uid := (s.UID == nil) == (l.UID == nil) && (s.UID == nil || *s.UID == *l.UID)
 	return uid && s.Logon == l.ID && s.User == l.User && s.SID == l.SID &&
-		s.Local == l.Local && s.Scenario == l.Scenario && !l.Account
+		s.Local == l.Local && s.Scenario == l.Scenario && s.Caller == l.Caller && !l.Account
 }
 
 func (s state) expired(now time.Time) bool { return now.UnixMilli() >= s.Expires }

@@ -28,11 +28,13 @@ func locked(until time.Time) ruling {
 	return ruling{latchkey.Locked, latchkey.LockedOut, until}
 }
 
-// sticky reports whether the cause stays, so that the machine keeps denying
-// when the server cannot be reached.
-func (r ruling) sticky() bool {
+// sticky reports whether the cause of a refusal stays, so that the machine keeps
+// denying when the server cannot be reached. A lock that the user's own programs
+// have earned is theirs alone: it must not follow him to the login screen.
+func (h hearing) sticky(r ruling) bool {
 	stays := []latchkey.Reason{latchkey.AccountDisabled, latchkey.MachineRemoved, latchkey.LockedOut}
-	return !r.outcome.Enters() && slices.Contains(stays, r.reason)
+	theirs := h.own() && r.reason == latchkey.LockedOut
+	return !r.outcome.Enters() && !theirs && slices.Contains(stays, r.reason)
 }
 
 // verdict is the ruling where no answer is asked for.
@@ -51,7 +53,7 @@ type settling struct {
 	answer []byte
 	moves  []Move
 	used   *Use
-	proven bool // this was an online MFA
+	proven bool // this was an online MFA through one of root's programs
 }
 
 // use notes the step or counter that the matching credential consumed.
@@ -91,7 +93,7 @@ func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling)
 		r.Verdict.Trust = h.trustUntil()
 	}
 	s := a.settlement(h, set, r, e)
-	s.Anew = v.sticky()
+	s.Anew = h.sticky(v)
 	a.admit(h, v, set, &s)
 	if r.Verdict.Version, err = a.store.Settle(ctx, s); err != nil {
 		return Result{}, err
@@ -103,7 +105,7 @@ func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling)
 // program of the user's own could ask for it for ever, and push what matters
 // out of sight.
 func (h hearing) idle(v ruling, set *settling) bool {
-	return h.logon.Caller != 0 && set.answer == nil && !v.outcome.Enters() && !v.sticky()
+	return h.own() && set.answer == nil && !v.outcome.Enters() && !h.sticky(v)
 }
 
 // trustUntil is until when the machine may be trusted after this success, in
@@ -111,7 +113,7 @@ func (h hearing) idle(v ruling, set *settling) bool {
 // offline allowance.
 func (h hearing) trustUntil() int64 {
 	m := h.facts.Machine
-	if h.policy == nil || h.policy.TrustHours == nil || h.logon.Caller != 0 || m.Settings.EnforcedAt(h.now) && !m.Settings.TrustOnEnforced {
+	if h.policy == nil || h.policy.TrustHours == nil || h.own() || m.Settings.EnforcedAt(h.now) && !m.Settings.TrustOnEnforced {
 		return 0
 	}
 	if h.logon.Scenario != latchkey.Console && h.logon.Scenario != latchkey.Unlock {
@@ -128,7 +130,7 @@ func (a *Authority) write(h hearing, v ruling, event string, version uint64) *ap
 		Deployment: a.keys.Deployment, Machine: a.machine, Logon: h.logon.ID, At: h.now.UnixMilli(),
 		Version: version, Outcome: v.outcome, Reason: v.reason, Event: event,
 		Text:   logon.Sentence(latchkey.Verdict{Outcome: v.outcome, Reason: v.reason, Retry: v.until}, h.now),
-		Sticky: v.sticky(), Floors: []latchkey.Floor{},
+		Sticky: h.sticky(v), Floors: []latchkey.Floor{},
 	}
 	if h.who != nil {
 		out.User = h.who.User.ID
@@ -180,7 +182,7 @@ func (a *Authority) event(h hearing, kind latchkey.EventKind, v ruling) latchkey
 
 func (a *Authority) settlement(h hearing, set *settling, r Result, e latchkey.Event) Settlement {
 	s := Settlement{
-		Now: h.now, Answer: set.answer, Result: r, Event: e, Used: set.used, Moves: set.moves, Machine: a.machine,
+		Now: h.now, Answer: set.answer, Result: r, Event: e, Used: set.used, Moves: set.moves, Apart: h.own(), Machine: a.machine,
 	}
 	if h.who != nil {
 		s.User = h.who.User.ID
@@ -213,7 +215,7 @@ func (a *Authority) admit(h hearing, v ruling, set *settling, s *Settlement) {
 // root's programs can make a user known to a machine without letting him in.
 func (h hearing) seen(v ruling) bool {
 	lacks := v.reason == latchkey.NotEnrolled || v.reason == latchkey.NoPolicy
-	return v.outcome.Enters() || lacks && h.logon.Caller == 0
+	return v.outcome.Enters() || lacks && !h.own()
 }
 
 // enrolls reports whether policy enrolls the user here without asking.

@@ -39,3 +39,19 @@ func TestC07FailuresReportedLateSlowNobodyWhoHasWaitedOrProvenHimself(t *testing
 	m.sync()
 	w.expect(m.login("ana", w.code(0)), "deny throttled")
 }
+
+// Anybody's program may fail at its user's locked screen: that must not keep
+// him out of the machine when it comes home.
+func TestC10FailuresReportedFromALockedScreenSlowNobodyElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ana := w.user("ana", latchkey.TOTP)
+	m := w.machine("pc-1")
+	w.expect(m.login("ana", w.code(0)), "allow verified_online")
+	w.pass(time.Minute)
+	for range 10 {
+		m.report(api.Report{User: ana, At: w.now().UnixMilli(), Scenario: latchkey.Unlock, Outcome: latchkey.Denied, Reason: latchkey.WrongCode})
+	}
+	m.sync()
+	w.expect(m.login("ana", w.code(0)), "allow verified_online")
+}

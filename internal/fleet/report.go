@@ -142,7 +142,7 @@ func (j *judge) event(r api.Report) error {
 			return err
 		}
 	}
-	if m != nil && r.Reason == latchkey.WrongCode {
+	if m != nil && r.Reason == latchkey.WrongCode && r.Scenario != latchkey.Unlock {
 		j.failed(m, e.Time)
 	}
 	j.merger.Events = append(j.merger.Events, e)
@@ -248,7 +248,9 @@ func (j *judge) raise(t *Token, next uint64) {
 
 // failed slows the user down on this machine, and nowhere else. The wait begins
 // with the failure and not with its report, and an online login since then has
-// paid for it: a laptop that comes home must let its user in.
+// paid for it: a laptop that comes home must let its user in. At a locked screen
+// any of the user's own programs can fail; the machine's ledger alone slows those
+// down.
 func (j *judge) failed(m *Member, at time.Time) {
 	if at.Before(m.Anchor) {
 		return

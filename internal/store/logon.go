@@ -54,7 +54,9 @@ func (db *DB) Logon(ctx context.Context, m latchkey.MachineID, l latchkey.Logon)
 	}
 	first := g.rows[0]
 	g.facts.Machine, g.facts.Owner = first.machine(m), latchkey.UserID(first.owner.String)
-	g.facts.Policies, err = db.policiesAt(ctx, first.revision)
+	if g.facts.Policies, err = db.policiesAt(ctx, first.revision); err == nil && l.Caller != 0 {
+		err = db.apart(ctx, m, &g.facts)
+	}
 	return g.facts, err
 }
 
@@ -240,7 +242,7 @@ func (c codes) At(n uint64) (uint32, bool) { return c.g.At(n), true }
 func (db *DB) Settle(ctx context.Context, s authn.Settlement) (version uint64, err error) {
 	err = db.InTx(ctx, func(t *Tx) error {
 		for _, m := range s.Moves {
-			if err := t.move(m, s.Now); err != nil {
+			if err := t.move(s, m); err != nil {
 				return err
 			}
 		}
@@ -265,8 +267,11 @@ func (db *DB) Settle(ctx context.Context, s authn.Settlement) (version uint64, e
 // move changes a credential's state from what the answer was judged by. A
 // state that somebody else changed, or an authenticator that was removed, sends
 // the answer back to be judged anew.
-func (t *Tx) move(m authn.Move, now time.Time) error {
-	used := sql.NullInt64{Int64: now.UnixMilli(), Valid: m.Used}
+func (t *Tx) move(s authn.Settlement, m authn.Move) error {
+	if s.Apart {
+		return t.moveApart(s, m)
+	}
+	used := sql.NullInt64{Int64: s.Now.UnixMilli(), Valid: m.Used}
 	const update = `UPDATE authenticators SET next_use = $1, fails = $2, debt = $3, retry_at = $4, last_used = coalesce($5, last_used)
 		WHERE id = $6 AND next_use = $7 AND fails = $8 AND debt = $9 AND removed_at IS NULL`
 	n, err := t.affected(update, int64(m.To.Next), m.To.Fails, m.To.Debt, millis(m.To.RetryAt), used,

@@ -105,12 +105,14 @@ func (db *DB) DeleteUser(ctx context.Context, id latchkey.UserID, e latchkey.Eve
 	})
 }
 
-// UnlockUser forgets a user's wrong answers, online and reported ones.
+// UnlockUser forgets a user's wrong answers: online and reported ones, and those
+// of his own programs.
 func (db *DB) UnlockUser(ctx context.Context, id latchkey.UserID, e latchkey.Event) error {
 	return db.InTx(ctx, func(t *Tx) error {
 		return errors.Join(
 			t.exec("UPDATE authenticators SET fails = 0, debt = 0, retry_at = NULL WHERE user_id = $1", string(id)),
 			t.exec("UPDATE enrollments SET fails = 0, retry_at = NULL WHERE user_id = $1", string(id)),
+			t.exec("DELETE FROM own_failures WHERE user_id = $1", string(id)),
 			t.addEvent(e))
 	})
 }

@@ -451,10 +451,14 @@ func TestReserveOfSomethingElseChangesNothing(t *testing.T) {
 func TestTheVaultIsAnAuthorityLikeAnyOther(t *testing.T) {
 	t.Parallel()
 	logontest.Run(t, func(t *testing.T) logontest.Fixture {
-		w, _ := offline(t, func(u *user) { u.policy.Offline.Logins = nil })
+		w, _ := offline(t, func(u *user) {
+			u.policy.Offline.Logins = nil
+			u.header.UID = uid(1000)
+		})
 		return logontest.Fixture{
 			Authority: w.v,
-			Logon:     latchkey.Logon{Scenario: latchkey.Console, Service: "login", User: "ana"},
+			Logon:     latchkey.Logon{Scenario: latchkey.Console, Service: "login", User: "ana", UID: uid(1000)},
+			Own:       latchkey.Logon{Scenario: latchkey.Unlock, Service: "swaylock", User: "ana", UID: uid(1000), Caller: 1000, Local: true},
 			Code:      func(n int) string { return w.totp(w.wall.Add(time.Duration(n) * 30 * time.Second)) },
 			Advance:   w.pass,
 		}
