@@ -115,6 +115,40 @@ func goesBack(t *testing.T, w *world, after func(*world)) {
 	}
 }
 
+// Two machines with one identity: each is right about what it did itself, and
+// nobody can know which is the real one, so that neither is issued anything.
+func TestE08AClonedMachineIsNoticedAndBothAreIssuedNothing(t *testing.T) {
+	t.Parallel()
+	w := newAna(t)
+	w.ready(w.laptop, "ana")
+	w.laptop.Stop()
+	clone := w.Lab.Machine("clone", w.clock, "ana")
+	if out, err := exec.Command("cp", "-aT", w.laptop.State, clone.State).CombinedOutput(); err != nil {
+		t.Fatalf("cloning: %v\n%s", err, out)
+	}
+	w.laptop.RunAgent()
+	clone.RunAgent()
+	for _, m := range []*lab.Machine{w.laptop, clone, w.laptop} {
+		w.want(w.in(m, "ana"), online, "what the server itself checks goes on")
+		m.Try("sync")
+	}
+	if found := w.incidents(); len(found) == 0 {
+		t.Error("E08 two machines were one, and nobody noticed")
+	}
+	var all []struct{ Name, State string }
+	w.server.JSON(&all, "machine", "list")
+	if len(all) != 1 || all[0].State != "quarantined" {
+		t.Errorf("E08 machine list: %+v", all)
+	}
+	issued := len(w.audit("ana", "")) // of any kind
+	for _, m := range []*lab.Machine{w.laptop, clone} {
+		m.Try("sync")
+	}
+	if now := w.audit("ana", ""); len(now) != issued {
+		t.Errorf("E08 a quarantined machine was issued something: %+v", now[:len(now)-issued])
+	}
+}
+
 func TestE05ADeletedLedgerResetsNoLimit(t *testing.T) {
 	t.Parallel()
 	w := newAna(t)
