@@ -3,48 +3,154 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"latchkey"
+	"latchkey/internal/api"
+	"latchkey/internal/authn"
+	"latchkey/internal/fleet"
+	"latchkey/internal/secret"
 	"latchkey/internal/store"
 )
 
-// database measures what the database alone commits: a row changed and an
-// event written, as a login at least must, through the store's own writer with
-// as many callers as the load has clients, and then without that writer. What 32
+// database measures what the database alone commits, through the store's own
+// writer with as many callers as the load has clients: the least, one row
+// changed and one event written, and everything that a login writes. What 32
 // callers reach is what the load is compared with.
 func (b *bench) database(d time.Duration) error {
-	ctx := context.Background()
 	dir := filepath.Join(b.dir, "database")
-	db, err := store.Open(ctx, store.Config{Dir: dir, Now: time.Now})
+	db, err := store.Open(context.Background(), store.Config{Dir: dir, Now: time.Now})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	ids := make([]latchkey.UserID, 64)
-	for i := range ids {
-		u, err := db.AddUser(ctx, latchkey.User{Name: fmt.Sprintf("bench%d", i), Directory: latchkey.Builtin}, latchkey.Event{Kind: latchkey.UserAdded})
-		if err != nil {
-			return err
-		}
-		ids[i] = u.ID
+	w := &writes{db: db, keys: make([]latchkey.AuthenticatorID, hotUsers), users: make([]latchkey.UserID, hotUsers), next: make([]uint64, hotUsers)}
+	if err := w.prepare(); err != nil {
+		return err
 	}
+	if b.commits, err = b.writing("a row and an event", d, w.least); err != nil {
+		return err
+	}
+	if b.settled, err = b.writing("all that a login writes", d, w.login); err != nil {
+		return err
+	}
+	return b.plainCommits(filepath.Join(dir, store.DatabaseFile), w.users[0], d)
+}
+
+// writing measures one kind of transaction and returns how many 32 callers
+// commit in a second.
+func (b *bench) writing(what string, d time.Duration, do func(caller, n int) error) (float64, error) {
+	var most float64
 	for _, callers := range []int{1, 8, 32} {
-		l, err := together(callers, d, func(caller, n int) error {
-			return db.SetDisabled(ctx, ids[caller], n%2 == 0, latchkey.Event{Kind: latchkey.UserDisabled})
-		})
+		l, err := together(callers, d, do)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		b.commits = l.perSecond()
-		b.times(fmt.Sprintf("database alone, the store's writer, %d callers", callers), l.took, fmt.Sprintf("%.0f commits/s", b.commits))
+		most = l.perSecond()
+		b.times(fmt.Sprintf("%s, %d caller(s)", what, callers), l.took, fmt.Sprintf("%.0f commits per second", most))
 	}
-	return b.plainCommits(filepath.Join(dir, store.DatabaseFile), ids[0], d)
+	return most, nil
+}
+
+// hotUsers is how many users the rows of the bare database belong to.
+const hotUsers = 2048
+
+// writes are transactions without anybody who asks for them.
+type writes struct {
+	db      *store.DB
+	machine latchkey.MachineID
+	users   []latchkey.UserID
+	keys    []latchkey.AuthenticatorID
+	next    []uint64 // the lowest step that the user did not use
+}
+
+// prepare makes a machine, and users with an authenticator each.
+func (w *writes) prepare() (err error) {
+	if w.machine, err = oneMachine(w.db); err != nil {
+		return err
+	}
+	errs := make(chan error, hotUsers)
+	for i := range w.users {
+		go func() {
+			var err error
+			w.users[i], w.keys[i], err = oneUser(w.db, fmt.Sprintf("u%d", i), []byte("12345678901234567890"))
+			errs <- err
+		}()
+	}
+	for range w.users {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+// least changes one row and writes one event.
+func (w *writes) least(caller, n int) error {
+	return w.db.SetDisabled(context.Background(), w.users[caller], n%2 == 0, latchkey.Event{Kind: latchkey.UserDisabled})
+}
+
+// login writes what a right code at an ordinary login changes.
+func (w *writes) login(caller, n int) error {
+	i := (n*machines + caller) % hotUsers
+	now, from := time.Now(), latchkey.CredentialState{Next: w.next[i]}
+	w.next[i]++
+	id, err := w.db.EventID()
+	if err != nil {
+		return err
+	}
+	name := make([]byte, 32)
+	if _, err := rand.Read(name); err != nil {
+		return err
+	}
+	_, err = w.db.Settle(context.Background(), authn.Settlement{
+		Now: now, Answer: name, Machine: w.machine, User: w.users[i], Enters: true, Anchor: now,
+		Moves: []authn.Move{{Credential: w.keys[i], From: from, To: latchkey.CredentialState{Next: w.next[i]}, Used: true}},
+		Used:  &authn.Use{Credential: w.keys[i], Number: from.Next},
+		Result: authn.Result{Verdict: &api.Verdict{
+			Deployment: "d_0123456789abcdef", Machine: w.machine, Logon: id, At: now.UnixMilli(), User: w.users[i],
+			Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOnline, Event: id, Anchor: now.UnixMilli(),
+			Floors: []latchkey.Floor{{Credential: w.keys[i], Next: w.next[i]}},
+		}},
+		Event: latchkey.Event{
+			ID: id, Time: now, Kind: latchkey.LogonEvent, User: w.users[i], UserName: "u", Machine: w.machine, Host: "load",
+			Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOnline, Scenario: latchkey.Console, Logon: id[4:],
+			Detail: map[string]string{"policy": latchkey.DefaultPolicy, "row": "12"},
+		},
+	})
+	return err
+}
+
+// oneMachine joins a machine, straight in the database.
+func oneMachine(db *store.DB) (latchkey.MachineID, error) {
+	ctx, hash := context.Background(), []byte("token")
+	ticket := fleet.Ticket{Hash: hash, Uses: 1, Actor: "bench", ExpiresAt: time.Now().Add(time.Hour)}
+	if err := db.CreateMachineToken(ctx, ticket, latchkey.Event{Kind: latchkey.MachineTokenCreated}); err != nil {
+		return "", err
+	}
+	m, err := db.Join(ctx, hash, latchkey.Machine{
+		Name: "load", Settings: latchkey.DefaultSettings(), KeyClass: latchkey.Software, IdentityHash: []byte{1}, SealingKey: []byte{1},
+	}, latchkey.Event{Kind: latchkey.MachineEnrolled})
+	return m.ID, err
+}
+
+// oneUser adds somebody with an authenticator app, straight in the database.
+func oneUser(db *store.DB, name string, seed secret.Bytes) (latchkey.UserID, latchkey.AuthenticatorID, error) {
+	ctx := context.Background()
+	u, err := db.AddUser(ctx, latchkey.User{Name: name, Directory: latchkey.Builtin}, latchkey.Event{Kind: latchkey.UserAdded})
+	if err != nil {
+		return "", "", err
+	}
+	id, err := db.AddAuthenticator(ctx, latchkey.Authenticator{
+		User: u.ID, Kind: latchkey.TOTP, Algorithm: "SHA1", Digits: 6, Period: 30, CreatedAt: time.Now(),
+	}, bytes.Clone(seed), 0, latchkey.Event{Kind: latchkey.AuthenticatorAdded})
+	return u.ID, id, err
 }
 
 // plainCommits does the same without the store: one transaction each.
@@ -80,7 +186,7 @@ func (b *bench) plainCommits(path string, id latchkey.UserID, d time.Duration) e
 	if err != nil {
 		return err
 	}
-	b.times("database alone, plain transactions, 1 caller", l.took, fmt.Sprintf("%.0f commits/s", l.perSecond()))
+	b.times("a row and an event, plain transactions, 1 caller", l.took, fmt.Sprintf("%.0f commits per second", l.perSecond()))
 	return nil
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"latchkey"
 	"latchkey/internal/authn"
-	"latchkey/internal/fleet"
 	"latchkey/internal/logon"
 	"latchkey/internal/otp"
 	"latchkey/internal/secret"
@@ -33,7 +32,7 @@ func BenchmarkServerLogin(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			n := next.Add(1)
-			step.Store(n / int64(len(h.ids))) // a fresh code for everybody
+			step.Store(n / hotUsers) // a fresh code for everybody
 			if err := h.login(int(n), now()); err != nil {
 				b.Error(err)
 			}
@@ -42,52 +41,36 @@ func BenchmarkServerLogin(b *testing.B) {
 	b.ReportMetric(float64((ownCPU()-used).Microseconds())/float64(b.N), "cpu-µs/op")
 }
 
-const hotUsers = 2000
-
 type hot struct {
 	authority *authn.Authority
-	ids       [hotUsers]latchkey.UserID
 	seed      secret.Bytes
 }
 
 func newHot(b *testing.B, now func() time.Time) *hot {
-	ctx := context.Background()
-	db, err := store.Open(ctx, store.Config{Dir: b.TempDir() + "/data", Now: now})
+	db, err := store.Open(context.Background(), store.Config{Dir: b.TempDir() + "/data", Now: now})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { db.Close() })
 	h := &hot{seed: []byte("12345678901234567890")}
-	sem := make(chan error, hotUsers)
-	for i := range h.ids {
+	errs := make(chan error, hotUsers)
+	for i := range hotUsers {
 		go func() {
-			u, err := db.AddUser(ctx, latchkey.User{Name: fmt.Sprintf("u%d", i), Directory: latchkey.Builtin}, latchkey.Event{Kind: latchkey.UserAdded})
-			if err == nil {
-				h.ids[i] = u.ID
-				a := latchkey.Authenticator{User: u.ID, Kind: latchkey.TOTP, Algorithm: "SHA1", Digits: 6, Period: 30, CreatedAt: now()}
-				_, err = db.AddAuthenticator(ctx, a, append(secret.Bytes(nil), h.seed...), 0, latchkey.Event{Kind: latchkey.AuthenticatorAdded})
-			}
-			sem <- err
+			_, _, err := oneUser(db, fmt.Sprintf("u%d", i), h.seed)
+			errs <- err
 		}()
 	}
-	for range h.ids {
-		if err := <-sem; err != nil {
+	for range hotUsers {
+		if err := <-errs; err != nil {
 			b.Fatal(err)
 		}
 	}
-	hash := []byte("token")
-	err = db.CreateMachineToken(ctx, fleet.Ticket{Hash: hash, Uses: 1, Actor: "bench", ExpiresAt: now().Add(time.Hour)}, latchkey.Event{Kind: latchkey.MachineTokenCreated})
-	if err != nil {
-		b.Fatal(err)
-	}
-	m, err := db.Join(ctx, hash, latchkey.Machine{
-		Name: "laptop", Settings: latchkey.DefaultSettings(), KeyClass: latchkey.Software, IdentityHash: []byte{1}, SealingKey: []byte{1},
-	}, latchkey.Event{Kind: latchkey.MachineEnrolled})
+	m, err := oneMachine(db)
 	if err != nil {
 		b.Fatal(err)
 	}
 	k := db.Keys()
-	h.authority = authn.New(db, authn.Keys{Deployment: k.Deployment, Signer: k.Signer, State: k.State}, now).ForMachine(m.ID)
+	h.authority = authn.New(db, authn.Keys{Deployment: k.Deployment, Signer: k.Signer, State: k.State}, now).ForMachine(m)
 	return h
 }
 

@@ -27,7 +27,8 @@ type bench struct {
 	driver string // the PAM application
 
 	running  []*process
-	commits  float64 // what the database alone commits per second
+	commits  float64 // a second, by the database alone: one row changed, one event written
+	settled  float64 // a second, by the database alone: everything that a login writes
 	deployed *deployment
 	made     time.Duration // how long it took to add its users
 }

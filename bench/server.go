@@ -85,9 +85,13 @@ func (s *server) start() (first time.Duration, err error) {
 	return time.Since(s.started), err
 }
 
+// firstUID is the uid of the first user; scripts/bench counts from it too.
+const firstUID = 61000
+
 // A user is somebody with a TOTP authenticator.
 type user struct {
 	name  string
+	uid   int
 	codes *otp.Generator
 	last  uint64 // the step that was used last
 }
@@ -99,7 +103,7 @@ func (s *server) users(n int) ([]*user, error) {
 	for worker := range errs {
 		all.Go(func() {
 			for i := worker; i < n && errs[worker] == nil; i += len(errs) {
-				out[i], errs[worker] = s.user(fmt.Sprintf("bench%d", i))
+				out[i], errs[worker] = s.user(fmt.Sprintf("bench%d", i), firstUID+i)
 			}
 		})
 	}
@@ -112,7 +116,7 @@ func (s *server) users(n int) ([]*user, error) {
 	return out, nil
 }
 
-func (s *server) user(name string) (*user, error) {
+func (s *server) user(name string, uid int) (*user, error) {
 	ctx := context.Background()
 	if err := s.client.Do(ctx, http.MethodPost, apiclient.Path("users"), api.AddUser{Name: name}, nil); err != nil {
 		return nil, err
@@ -127,7 +131,7 @@ func (s *server) user(name string) (*user, error) {
 		return nil, err
 	}
 	codes, err := otp.NewGenerator(secret, otp.SHA1, 6)
-	return &user{name: name, codes: codes}, err
+	return &user{name: name, uid: uid, codes: codes}, err
 }
 
 // behind is how far a machine's clock may be behind ours: its time is the
@@ -137,12 +141,24 @@ const behind = 5 * time.Second
 // next is a code of the user that was never used and is good at a time; false
 // where he has to wait for one.
 func (u *user) next(now time.Time) (string, bool) {
-	step := otp.Step(now, 30)
-	if u.last > otp.Step(now.Add(-behind), 30) {
+	if u.fresh(now) == 0 {
 		return "", false
 	}
-	u.last = max(u.last+1, step)
+	u.last = max(u.last+1, otp.Step(now, 30))
 	return otp.Format(u.codes.At(u.last), 6), true
+}
+
+// fresh is how many such codes there are: that of this step and, once machines
+// that are behind know of this step too, that of the next.
+func (u *user) fresh(now time.Time) int {
+	step := otp.Step(now, 30)
+	if u.last > otp.Step(now.Add(-behind), 30) {
+		return 0
+	}
+	if otp.Step(now.Add(-behind), 30) < step {
+		return 1
+	}
+	return int(step + 1 - max(u.last, step-1))
 }
 
 // wrong is a code that is not his at a time.
