@@ -62,7 +62,7 @@ func (v *Vault) readVerdict(l latchkey.Logon, raw []byte, nonce string) (api.Ver
 // contact takes over signed time. A ledger that replaced a lost one has now
 // been told by the server: from here on a later online login counts again.
 func (d *draft) contact(m moment) {
-	d.head.Clock = d.head.Clock.sign(m.at, m.r)
+	d.head.Clock = d.head.Clock.hear(m)
 	d.head.Corrupt = 0
 	if d.head.LostAt == forever {
 		d.head.LostAt = m.at.UnixMilli()

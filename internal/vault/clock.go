@@ -83,6 +83,33 @@ func (c clockState) sign(at time.Time, r Reading) clockState {
 	}
 }
 
+// hear takes over the signed time of an answer, which was signed somewhere on
+// its way. A clock that is exact and says a time within that way stays: an
+// answer that was long in coming would set it back by as much.
+func (c clockState) hear(m moment) clockState {
+	at := m.at
+	if c.exact(m.r) {
+		at = earliest(latest(c.least(m.r), m.at), m.at.Add(m.flight))
+	}
+	c = c.sign(at, m.r)
+	c.Signed = m.at.UnixMilli()
+	return c
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // prove takes over the time of an accepted code of an app: only its owner's
 // phone can have known it.
 func (c clockState) prove(at time.Time, r Reading) clockState {

@@ -80,6 +80,35 @@ func TestOnlySignedTimeLowersTheFloor(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatWasLongInComingDoesNotSetTheClockBack(t *testing.T) {
+	t.Parallel()
+	signed := clockState{}.sign(noon, read(noon, time.Hour, "a"))
+	later := func(boot string) Reading { return read(noon.Add(-day), time.Hour+time.Minute, boot) } // it is 12:01
+	for name, tc := range map[string]struct {
+		at     time.Duration // after noon, by the server's clock
+		flight time.Duration
+		boot   string
+		want   time.Duration
+	}{
+		"signed at once, half a minute on its way":   {30 * time.Second, 30 * time.Second, "a", time.Minute},
+		"half a minute on its way, then signed":      {time.Minute, 30 * time.Second, "a", time.Minute},
+		"somewhere on its way":                       {45 * time.Second, 30 * time.Second, "a", time.Minute},
+		"the clock was slow":                         {65 * time.Second, time.Second, "a", 65 * time.Second},
+		"the clock was fast":                         {50 * time.Second, time.Second, "a", 51 * time.Second},
+		"D05 the server's own clock was set right":   {-time.Hour, 0, "a", -time.Hour},
+		"in another boot nothing is known of before": {30 * time.Second, 30 * time.Second, "b", 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := later(tc.boot)
+			c := signed.hear(moment{noon.Add(tc.at), r, tc.flight})
+			if now, _ := c.now(r); !now.Equal(noon.Add(tc.want)) || !c.exact(r) || c.Signed != noon.Add(tc.at).UnixMilli() {
+				t.Errorf("it is %v, exact %v, signed %v", now.Sub(noon), c.exact(r), time.UnixMilli(c.Signed))
+			}
+		})
+	}
+}
+
 func TestTheFloorGrowsOverReboots(t *testing.T) {
 	t.Parallel()
 	c := clockState{}.sign(noon, read(noon, 0, "a"))

@@ -33,11 +33,12 @@ func (v *Vault) Inquire(budget time.Duration) (Inquiry, error) {
 	return Inquiry{Nonce: hex.EncodeToString(b[:]), asked: v.c.Clock(), within: budget + ownTime}, nil
 }
 
-// A moment is a time that the server signed, and where the machine's own clocks
-// stood when it was taken up.
+// A moment is a time that the server signed, where the machine's own clocks
+// stood when it was taken up, and how long after the question that was.
 type moment struct {
-	at time.Time
-	r  Reading
+	at     time.Time
+	r      Reading
+	flight time.Duration
 }
 
 // answered takes up an answer that was signed at that Unix millisecond. A
@@ -51,5 +52,5 @@ func (q Inquiry) answered(at int64, r Reading) (moment, error) {
 	if r.BootID != q.asked.BootID || flight < 0 || flight > q.within {
 		return moment{}, logon.ErrSlept
 	}
-	return moment{time.UnixMilli(at), r}, nil
+	return moment{time.UnixMilli(at), r, flight}, nil
 }
