@@ -215,6 +215,7 @@ func statusChecks(s agent.Status) []check {
 	add("clock", s.ClockBehind, "behind the time that the server signed", "not behind the time that the server signed", "set the clock, or connect to the server")
 	add("records", s.Corrupt, "were lost: nobody can log in offline until the next contact", "whole", "connect to the server")
 	add("events", s.LostEvents > 0, strconv.FormatUint(s.LostEvents, 10)+" were lost before they were reported", strconv.Itoa(s.PendingEvents)+" to report", "")
+	add("settings", s.Settings != "", s.Settings, "as in the settings file, where there is one", "latchkey-agent config check")
 	add("alarms", len(s.Alarms) > 0, alarmText(s), "none since the start", "journalctl -u latchkey-agent")
 	return append(all, check{"key class", fine, string(s.KeyClass), ""})
 }

@@ -84,6 +84,7 @@ func notes(s agent.Status) [][2]string {
 	}
 	add(s.State != "" && s.State != latchkey.Active, "state", string(s.State))
 	add(s.Problem != "", "problem", s.Problem)
+	add(s.Settings != "", "settings", s.Settings)
 	add(s.LostEvents > 0, "events lost", strconv.FormatUint(s.LostEvents, 10))
 	add(s.ClockBehind, "clock", "behind the time that is proven: codes of an app are refused offline")
 	add(s.Corrupt, "records", "were lost: nobody can log in offline until the next contact")

@@ -62,6 +62,7 @@ type serving struct {
 	caSHA256  string
 	notary    audit.Notary
 	sealer    *audit.Sealer
+	tuned     *tuning
 
 	probe  sync.Mutex // guards what follows
 	probed time.Time
@@ -189,7 +190,7 @@ func (s *serving) build(log *slog.Logger) (*httpd.Server, error) {
 		httpd.Gauge{Name: "latchkey_database_bytes", Help: "Size of the database.", Read: s.db.Size})
 	admins := httpd.Admin(s.rooms(machines), s.db, about, now, s.ready)
 	doors := []httpd.Door{
-		{Name: "admin", Listener: s.admin, TLS: adminTLS, Handler: s.metrics.Timed("admin", admins)},
+		{Name: "admin", Listener: s.admin, TLS: s.tuned.present(adminTLS), Handler: s.metrics.Timed("admin", admins)},
 		{Name: "agent", Listener: s.agent, TLS: agentTLS, Handler: s.metrics.Timed("agent", httpd.Agent(s.agents(machines)))},
 	}
 	if s.numbers != nil {

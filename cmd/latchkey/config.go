@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,9 +33,10 @@ type checked struct {
 func (p *program) configCheck() *cobra.Command {
 	var d dataFlags
 	var files []string
-	c := verb("check", "Check a data directory, opened as serve opens it, and policy files", func(ctx context.Context, _ []string) error {
-		if d.dir == "" && len(files) == 0 {
-			return &usageError{"nothing to check", "give --data DIR, -f FILE or both"}
+	var settings string
+	c := verb("check", "Check a data directory, opened as serve opens it, a settings file, and policy files", func(ctx context.Context, _ []string) error {
+		if d.dir == "" && len(files) == 0 && settings == "" {
+			return &usageError{"nothing to check", "give --data DIR, --config FILE or -f FILE"}
 		}
 		if err := d.check(); err != nil {
 			return err
@@ -42,6 +44,10 @@ func (p *program) configCheck() *cobra.Command {
 		out := checked{Problems: []string{}, Notes: []string{}}
 		if d.dir != "" {
 			out.directory(ctx, d)
+			settings = cmp.Or(settings, filepath.Join(d.dir, settingsFile))
+		}
+		if _, _, err := readSettings(settings); err != nil {
+			out.problem("%v", err)
 		}
 		for _, f := range files {
 			out.file(p, f)
@@ -50,6 +56,7 @@ func (p *program) configCheck() *cobra.Command {
 		return p.verdict(out)
 	})
 	d.optional(c)
+	c.Flags().StringVar(&settings, "config", "", "a settings file; by default DIR/server.json; one that is not there is fine")
 	c.Flags().StringArrayVarP(&files, "file", "f", nil, "a policy file (repeatable)")
 	return c
 }

@@ -8,13 +8,16 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"latchkey"
 	"latchkey/internal/store"
+	"latchkey/internal/supervisor"
 )
 
 // serveFlags are what a server is told at its start.
@@ -25,6 +28,7 @@ type serveFlags struct {
 	publicURL           string
 	agentURLs           []string
 	rpID                string
+	configFile          string
 }
 
 func (p *program) serve() *cobra.Command {
@@ -41,6 +45,7 @@ func (p *program) serve() *cobra.Command {
 	c.Flags().StringVar(&f.metricsListen, "metrics-listen", "", "where /metrics is served, over plain HTTP and without a token; by default nowhere")
 	c.Flags().StringVar(&f.publicURL, "public-url", "", "https address that administrators use; by default that of --listen")
 	c.Flags().StringArrayVar(&f.agentURLs, "agent-url", nil, "https address that agents use (repeatable); by default that of --agent-listen")
+	c.Flags().StringVar(&f.configFile, "config", "", "settings that SIGHUP reads again, by default DIR/server.json; need not exist")
 	c.Flags().StringVar(&f.rpID, "rp-id", "", "host name that security keys are registered for; by default that of --public-url")
 	return c
 }
@@ -91,11 +96,16 @@ func (p *program) run(ctx context.Context, f serveFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	log := slog.New(slog.NewJSONHandler(p.err, nil))
+	tuned := &tuning{path: f.config()}
+	if err := tuned.read(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(p.err, &slog.HandlerOptions{Level: &tuned.level}))
 	s, err := listen(db, f)
 	if err != nil {
 		return err
 	}
+	s.tuned = tuned
 	server, err := s.build(log)
 	if err != nil {
 		return errors.Join(err, s.close())
@@ -105,8 +115,23 @@ func (p *program) run(ctx context.Context, f serveFlags) (err error) {
 	}
 	p.welcome(ctx, db, f, s)
 	sealed := s.seal(ctx, log)
+	defer s.supervised(ctx, log)()
 	err = server.Serve(ctx)
 	return errors.Join(err, sealed())
+}
+
+// supervised tells the service manager that the server is ready and well, and
+// reads the settings again on SIGHUP. The function that it returns ends both.
+func (s *serving) supervised(ctx context.Context, log *slog.Logger) func() {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	watched, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go supervisor.Watch(watched, func() { _ = s.ready(watched) }) // that it returns is what counts: a full disk is no reason to start again
+	go s.tuned.follow(ctx, hup, log)
+	context.AfterFunc(ctx, supervisor.Stopping)
+	supervisor.Say("serving")
+	supervisor.Ready()
+	return func() { signal.Stop(hup); stop() }
 }
 
 // seal keeps the audit trail sealed. The function that it returns seals the

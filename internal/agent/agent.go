@@ -7,6 +7,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"latchkey"
@@ -49,6 +51,13 @@ type Config struct {
 	Passwd string
 	// Budgets bound how long people wait for the server.
 	Budgets online.Budgets
+	// Settings is the settings file; "" means SettingsFile.
+	Settings string
+	// Level is the log's; the settings move it. It may be nil.
+	Level *slog.LevelVar
+	// Grace is how long logins that are under way may take when the agent is
+	// asked to end; 0 means 20 s.
+	Grace time.Duration
 }
 
 // An Agent is one machine's agent. It is safe for concurrent use.
@@ -65,6 +74,13 @@ type Agent struct {
 	syncer *syncer.Syncer
 	proofs proofs
 	alarms alarms
+	grace  time.Duration
+
+	settingsFile string
+	level        *slog.LevelVar
+	settling     sync.Mutex // one reading of the settings file after the other
+	services     atomic.Pointer[ipc.Services]
+	unsettled    atomic.Pointer[error] // what was wrong with it
 }
 
 // Open opens a machine's state. Errors name what is wrong with it.
@@ -79,9 +95,15 @@ func Open(c Config) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", c.State, err)
 	}
-	a := &Agent{log: c.Log, clock: c.Clock, passwd: c.Passwd, who: who, box: box}
+	a := &Agent{
+		log: c.Log, clock: c.Clock, passwd: c.Passwd, who: who, box: box,
+		grace: cmp.Or(c.Grace, shutdownGrace), settingsFile: cmp.Or(c.Settings, SettingsFile), level: c.Level,
+	}
 	if err := a.open(c); err != nil {
 		return nil, errors.Join(err, box.Close())
+	}
+	if err := a.Configure(); err != nil { // no reason to let nobody in
+		a.log.Error("the settings were refused", "error", err)
 	}
 	return a, nil
 }
@@ -138,12 +160,24 @@ func (a *Agent) Close() error {
 	return errors.Join(a.vault.Close(), a.box.Close())
 }
 
-// Serve answers front-ends and the administrator until ctx ends. ready is
-// called when both sockets are served.
-func (a *Agent) Serve(ctx context.Context, login, admin net.Listener, ready func()) error {
-	ctx, cancel := context.WithCancel(ctx)
+// shutdownGrace is how long people who stand at a prompt have to answer it when
+// the agent is asked to end. The unit's TimeoutStopSec is longer.
+const shutdownGrace = 20 * time.Second
+
+// Serve answers front-ends and the administrator until ctx ends. Then it goes
+// on for as long as a login is under way, at most its grace: whoever has begun
+// may end, and who comes meanwhile is served, because no other agent can start
+// before this one is gone. ready is called when both sockets are served.
+func (a *Agent) Serve(asked context.Context, login, admin net.Listener, ready func()) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(asked))
 	defer cancel()
-	door := &ipc.Server{Handler: a, Log: a.log, Now: a.wall, Passwd: a.passwd}
+	door := &ipc.Server{Handler: a, Log: a.log, Now: a.wall, Passwd: a.passwd, Services: func() ipc.Services { return *a.services.Load() }}
+	defer context.AfterFunc(asked, func() {
+		wait, enough := context.WithTimeout(ctx, a.grace)
+		defer enough()
+		door.Quiet(wait)
+		cancel()
+	})()
 	var running sync.WaitGroup
 	failed := make(chan error, 2)
 	running.Go(func() { failed <- door.Serve(ctx, login); cancel() })

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 
 	"latchkey/internal/agent/ipc"
+	"latchkey/internal/supervisor"
 )
 
 // A RunConfig says how to run an agent as a service.
@@ -14,6 +16,8 @@ type RunConfig struct {
 	Config
 	Login, Admin string // paths of the sockets; systemd's own come first
 	User         string // who to be once the sockets are made; "" to stay
+	// Reload asks for the settings file to be read again.
+	Reload <-chan os.Signal
 }
 
 // Run makes the sockets, gives up root's rights, opens the state and serves
@@ -39,13 +43,40 @@ func Run(ctx context.Context, c RunConfig) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go watchdog(ctx, func() { a.vault.Floor() })
+	defer context.AfterFunc(ctx, supervisor.Stopping)()
+	go supervisor.Watch(context.WithoutCancel(ctx), func() { a.vault.Floor() })
+	go a.reload(ctx, c.Reload)
 	err = a.Serve(ctx, login, admin, func() {
-		notify("READY=1")
+		a.tellReady()
 		a.log.Info("serving", "machine", a.who.Name, "version", Version, "login", login.Addr().String(), "admin", admin.Addr().String())
 	})
-	notify("STOPPING=1")
 	return errors.Join(err, a.Close())
+}
+
+// reload reads the settings again each time it is asked to.
+func (a *Agent) reload(ctx context.Context, asked <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+		}
+		supervisor.Reloading()
+		if err := a.Configure(); err != nil {
+			a.log.Error("the settings were refused, those from before stay", "error", err)
+		} else {
+			a.log.Warn("the settings were read again", "file", a.settingsFile)
+		}
+		a.tellReady()
+	}
+}
+
+func (a *Agent) tellReady() {
+	supervisor.Say("serving")
+	if problem := a.settingsProblem(); problem != "" {
+		supervisor.Say("serving; settings refused: " + problem)
+	}
+	supervisor.Ready()
 }
 
 // sockets are those that systemd hands over, and new ones for the others.

@@ -26,6 +26,7 @@ type Status struct {
 	ClockBehind   bool                  `json:"clock_behind"`
 	Corrupt       bool                  `json:"state_corrupt"`
 	Alarms        map[string]int        `json:"alarms"`
+	Settings      string                `json:"settings_problem,omitempty"` // why the settings file was refused
 }
 
 // A User is what one user could do here without the server.
@@ -47,6 +48,7 @@ func (a *Agent) Status() Status {
 		Machine: a.who.Name, Server: first(a.who.URLs), Online: !heard.IsZero() && wrong == "", KeyClass: a.class,
 		Users: []User{}, Version: Version, Mode: v.Settings.Mode, State: s.Machine, Problem: s.Problem,
 		PendingEvents: v.Pending, LostEvents: v.Lost, ClockBehind: v.Behind, Corrupt: v.Corrupt, Alarms: a.alarms.counts(),
+		Settings: a.settingsProblem(),
 	}
 	if !v.Signed {
 		st.Mode = latchkey.Enforce // what is not signed reads as strict

@@ -4,7 +4,6 @@ package agent_test
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -134,24 +133,5 @@ func TestEventsAreDeliveredAfterARestart(t *testing.T) {
 	w.sync()
 	if s := w.status(); s.PendingEvents != 0 {
 		t.Errorf("%d events were not delivered", s.PendingEvents)
-	}
-}
-
-func TestTheServiceManagerIsTold(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	t.Setenv("NOTIFY_SOCKET", path)
-	agent.Notify("READY=1")
-	b := make([]byte, 64)
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	n, err := conn.Read(b)
-	if err != nil || string(b[:n]) != "READY=1" {
-		t.Errorf("%q, %v", b[:n], err)
 	}
 }

@@ -50,6 +50,10 @@ type world struct {
 	cut    func() // ends the server's listener; nil while it is cut
 
 	state, login, admin string
+	settings            string        // path of the settings file
+	grace               time.Duration // for logins when the agent ends; 0 means the default
+	level               *slog.LevelVar
+	agent               *agent.Agent
 	log                 syncBuffer
 	stop                func()
 	running             atomic.Bool
@@ -123,6 +127,7 @@ func newServer(t *testing.T) *world {
 	w := &world{TB: t, keys: map[string]secret.Bytes{}}
 	dir := t.TempDir()
 	w.state, w.login, w.admin = filepath.Join(dir, "state"), filepath.Join(dir, "run", "login"), filepath.Join(dir, "run", "admin")
+	w.settings = filepath.Join(dir, "agent.json")
 	var err error
 	w.db, err = store.Open(t.Context(), store.Config{Dir: filepath.Join(dir, "data"), Now: w.now})
 	w.ok(err)
@@ -190,10 +195,11 @@ func (w *world) token() string {
 func (w *world) start() {
 	w.Helper()
 	a, err := agent.Open(agent.Config{
-		State: w.state, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Clock: w.reading, Passwd: w.passwd(),
+		State: w.state, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Clock: w.reading, Passwd: w.passwd(), Settings: w.settings, Level: w.level, Grace: w.grace,
 		Budgets: online.Budgets{Connect: 10 * time.Second, Total: 20 * time.Second},
 	})
 	w.ok(err)
+	w.agent = a
 	login, err := ipc.Listen(w.login, ipc.LoginMode)
 	w.ok(err)
 	admin, err := ipc.Listen(w.admin, ipc.AdminMode)

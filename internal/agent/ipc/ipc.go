@@ -60,6 +60,8 @@ type Server struct {
 	// Passwd is the machine's own user database; "" means /etc/passwd. It is a
 	// field and no setting: who is local is not for a configuration to say.
 	Passwd string
+	// Services are PAM services beyond the built-in list, as of now; nil means none.
+	Services func() Services
 	// Limits bound how many conversations run at once; zero values mean the
 	// defaults.
 	Limits Limits
@@ -91,6 +93,29 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			pause(ctx, acceptPause)
 		default:
 			s.welcome(ctx, conn, &open)
+		}
+	}
+}
+
+func (s *Server) services() Services {
+	if s.Services == nil {
+		return Services{}
+	}
+	return s.Services()
+}
+
+// Quiet waits until no conversation is under way, or until ctx ends: a login
+// that has begun may end well before the agent does.
+func (s *Server) Quiet(ctx context.Context) {
+	for {
+		left := s.gate.next()
+		if left == nil {
+			return
+		}
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

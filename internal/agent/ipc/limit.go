@@ -28,6 +28,7 @@ type gate struct {
 	mu     sync.Mutex
 	by     map[uint32]int
 	others int
+	left   chan struct{} // closed when somebody leaves; nil: nobody waits for that
 }
 
 // enter takes a place for uid, or reports that there is none.
@@ -63,4 +64,21 @@ func (g *gate) leave(uid uint32) {
 	if uid != 0 {
 		g.others--
 	}
+	if g.left != nil {
+		close(g.left)
+		g.left = nil
+	}
+}
+
+// next is closed when the next one leaves; nil where nobody is there.
+func (g *gate) next() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.by) == 0 {
+		return nil
+	}
+	if g.left == nil {
+		g.left = make(chan struct{})
+	}
+	return g.left
 }

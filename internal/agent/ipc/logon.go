@@ -34,7 +34,7 @@ func (s *Server) decide(ctx context.Context, c *conversation, b frame.Begin, who
 // logonOf says who wants to log in where. The names are the front-end's; who
 // calls is the kernel's word.
 func (s *Server) logonOf(b frame.Begin, who Caller) (latchkey.Logon, error) {
-	scenario, known := scenarioOf(b.Scenario, b.Service, b.RHost)
+	scenario, known := s.services().scenarioOf(b.Scenario, b.Service, b.RHost)
 	l := latchkey.Logon{
 		Scenario: scenario, Service: printable(b.Service), User: b.User, UID: b.UID, SID: b.SID,
 		RUser: printable(b.RUser), RHost: printable(b.RHost), TTY: printable(b.TTY),

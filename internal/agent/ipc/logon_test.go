@@ -127,14 +127,14 @@ func TestServicesBecomeScenarios(t *testing.T) {
 		"gnome-screensaver": latchkey.Unlock, "vlock": latchkey.Unlock, "xsecurelock": latchkey.Unlock,
 		"something": latchkey.Console, "SSHD": latchkey.Console,
 	} {
-		if got := Scenario(service, ""); got != want {
+		if got, _ := (Services{}).Scenario(service, ""); got != want {
 			t.Errorf("%s: %s, want %s", service, got, want)
 		}
 	}
-	if got := Scenario("something", "192.0.2.7"); got != latchkey.RemoteLogon {
+	if got, _ := (Services{}).Scenario("something", "192.0.2.7"); got != latchkey.RemoteLogon {
 		t.Errorf("an unknown service with a remote host: %s, want remote", got)
 	}
-	if got := Scenario("i3lock", "192.0.2.7"); got != latchkey.Unlock {
+	if got, _ := (Services{}).Scenario("i3lock", "192.0.2.7"); got != latchkey.Unlock {
 		t.Errorf("a known service with a remote host: %s", got)
 	}
 }

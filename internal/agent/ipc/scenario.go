@@ -33,24 +33,45 @@ var byService = func() map[string]latchkey.Scenario {
 	return m
 }()
 
+// Services are PAM services that the built-in list does not know. They add to
+// it and change nothing in it: sshd stays remote.
+type Services struct {
+	Scenarios map[string]latchkey.Scenario
+	// Lost says that there is a list and that it cannot be read: a service that
+	// might be in it is then no occasion at all.
+	Lost bool
+}
+
+// Known reports whether the built-in list has the service.
+func Known(service string) bool {
+	_, ok := byService[service]
+	return ok
+}
+
 // Scenario is the occasion that a PAM service stands for. An unknown service
 // is remote where the other end of the line has a name, else the console.
-func Scenario(service, rhost string) latchkey.Scenario {
-	if s, ok := byService[service]; ok {
-		return s
+func (s Services) Scenario(service, rhost string) (latchkey.Scenario, bool) {
+	if known, ok := byService[service]; ok {
+		return known, true
+	}
+	if s.Lost {
+		return "", false
+	}
+	if added, ok := s.Scenarios[service]; ok {
+		return added, true
 	}
 	if rhost != "" {
-		return latchkey.RemoteLogon
+		return latchkey.RemoteLogon, true
 	}
-	return latchkey.Console
+	return latchkey.Console, true
 }
 
 // scenarioOf is the scenario of a BEGIN: the one it names, or that of its
 // service. A name outside the list is no scenario.
-func scenarioOf(named, service, rhost string) (latchkey.Scenario, bool) {
+func (s Services) scenarioOf(named, service, rhost string) (latchkey.Scenario, bool) {
 	if named == "" {
-		return Scenario(service, rhost), true
+		return s.Scenario(service, rhost)
 	}
-	s := latchkey.Scenario(named)
-	return s, slices.Contains(latchkey.Scenarios, s)
+	scenario := latchkey.Scenario(named)
+	return scenario, slices.Contains(latchkey.Scenarios, scenario)
 }
