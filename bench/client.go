@@ -26,6 +26,7 @@ type client struct {
 	conn *tls.Conn
 	in   *bufio.Reader
 	host string
+	as   *tls.Config
 
 	doc, out, got []byte // used again and again
 }
@@ -35,13 +36,21 @@ func dial(addr string, identity tls.Certificate, ca []byte) (*client, error) {
 	if !pool.AppendCertsFromPEM(ca) {
 		return nil, errors.New("the CA file holds no certificate")
 	}
-	conn, err := tls.Dial("tcp", addr, &tls.Config{
+	c := &client{host: addr, as: &tls.Config{
 		MinVersion: tls.VersionTLS13, RootCAs: pool, Certificates: []tls.Certificate{identity},
-	})
-	if err != nil {
-		return nil, err
+	}}
+	return c, c.again()
+}
+
+// again connects, also to a server that was started again.
+func (c *client) again() (err error) {
+	if c.conn != nil {
+		_ = c.conn.Close() // the other end may be gone
 	}
-	return &client{conn: conn, in: bufio.NewReader(conn), host: addr}, nil
+	if c.conn, err = tls.Dial("tcp", c.host, c.as); err == nil {
+		c.in = bufio.NewReader(c.conn)
+	}
+	return err
 }
 
 // post sends a body and decodes the answer, which must have status 200.
