@@ -11,43 +11,49 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/internal/audit"
+	"latchkey/internal/store/storetest"
 )
 
 func clockOfNoon() time.Time { return noon }
 
 // backedUp is a database with one user, and a backup of it with its key.
-func backedUp(t *testing.T) (db *DB, dir, file string) {
+func backedUp(t *testing.T) (db *DB, p place, file string) {
 	t.Helper()
-	top := t.TempDir()
-	dir, file = filepath.Join(top, "data"), filepath.Join(top, "backup")
-	db = open(t, dir)
+	p, file = newPlace(t), filepath.Join(t.TempDir(), "backup")
+	db = p.open(t)
 	if _, err := db.AddUser(t.Context(), latchkey.User{Name: "ana", Directory: latchkey.Builtin}, latchkey.Event{Kind: latchkey.UserAdded}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Backup(t.Context(), file, filepath.Join(dir, MasterKeyFile)); err != nil {
+	if _, err := db.Backup(t.Context(), file, filepath.Join(p.dir, MasterKeyFile)); err != nil {
 		t.Fatal(err)
 	}
-	return db, dir, file
+	return db, p, file
+}
+
+// restore is a restore of a file into a place.
+func (p place) restore(file string) Restore {
+	return Restore{File: file, Dir: p.dir, Database: p.database, Now: clockOfNoon}
 }
 
 func TestABackupOfARunningServerComesBack(t *testing.T) {
 	t.Parallel()
-	db, dir, file := backedUp(t)
+	db, _, file := backedUp(t)
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	to := filepath.Join(t.TempDir(), "new")
-	if _, _, err := (Restore{File: file, Dir: to, Now: clockOfNoon}).Run(t.Context()); err != nil {
+	to := newPlace(t)
+	if _, _, err := to.restore(file).Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	back := open(t, to)
+	back := to.open(t)
 	if _, err := back.UserNamed(t.Context(), "ANA"); err != nil {
 		t.Error(err)
 	}
 	if k := back.Keys(); k.Epoch != db.Keys().Epoch+1 || !k.Signer.Equal(db.Keys().Signer) {
 		t.Errorf("epoch %d", k.Epoch)
 	}
-	for _, d := range []string{to, filepath.Dir(file)} {
+	for _, d := range []string{to.dir, filepath.Dir(file)} {
 		entries, err := os.ReadDir(d)
 		must(t, err)
 		for _, e := range entries {
@@ -59,12 +65,11 @@ func TestABackupOfARunningServerComesBack(t *testing.T) {
 	if _, err := db.Backup(t.Context(), file, ""); latchkey.CodeOf(err) != latchkey.Conflict {
 		t.Errorf("a backup overwrites another: %v", err)
 	}
-	_ = dir
 }
 
 func TestWhatRestoreRefuses(t *testing.T) {
 	t.Parallel()
-	_, dir, file := backedUp(t)
+	_, p, file := backedUp(t)
 	whole, err := os.ReadFile(file)
 	must(t, err)
 	edited := func(edit func([]byte) []byte) func(t *testing.T, r *Restore) {
@@ -92,13 +97,16 @@ func TestWhatRestoreRefuses(t *testing.T) {
 		"a checksum that flipped":       {edited(func(b []byte) []byte { b[len(b)-1] ^= 1; return b }), "damaged"},
 		"an end that is missing":        {edited(func(b []byte) []byte { return b[:len(b)-1] }), "damaged"},
 		"something behind the end":      {edited(func(b []byte) []byte { return append(b, 0) }), "damaged"},
-		"a database that is there":      {func(_ *testing.T, r *Restore) { r.Dir = dir }, "there is a database"},
+		"a database that is there": {func(_ *testing.T, r *Restore) {
+			r.Dir, r.Database = p.dir, p.database
+		}, "there is a d"},
 		"a server that runs": {func(_ *testing.T, r *Restore) {
-			r.Dir, r.Replace = dir, true
+			r.Dir, r.Database, r.Replace = p.dir, p.database, true
 		}, "a server is using"},
 		"another deployment": {func(t *testing.T, r *Restore) {
-			r.Dir, r.Replace = filepath.Join(t.TempDir(), "other"), true
-			db, err := Open(t.Context(), Config{Dir: r.Dir, Now: clockOfNoon})
+			other := newPlace(t)
+			r.Dir, r.Database, r.Replace = other.dir, other.database, true
+			db, err := Open(t.Context(), other.config())
 			must(t, err)
 			must(t, db.Close())
 		}, "another deployment"},
@@ -109,13 +117,13 @@ func TestWhatRestoreRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := Restore{File: file, Dir: filepath.Join(t.TempDir(), "new"), Now: clockOfNoon}
+			r := newPlace(t).restore(file)
 			tc.spoil(t, &r)
 			_, _, err := r.Run(t.Context())
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("%v, want %q", err, tc.want)
 			}
-			if _, err := os.Stat(filepath.Join(r.Dir, DatabaseFile)); r.Dir != dir && name != "another deployment" && err == nil {
+			if _, err := os.Stat(filepath.Join(r.Dir, DatabaseFile)); r.Dir != p.dir && name != "another deployment" && err == nil {
 				t.Error("something was put in place")
 			}
 		})
@@ -124,29 +132,76 @@ func TestWhatRestoreRefuses(t *testing.T) {
 
 func TestARestoreSetsAsideWhatWasThere(t *testing.T) {
 	t.Parallel()
-	top := t.TempDir()
-	dir, file := filepath.Join(top, "data"), filepath.Join(top, "backup")
-	db, err := Open(t.Context(), Config{Dir: dir, Now: clockOfNoon})
+	p, file := newPlace(t), filepath.Join(t.TempDir(), "backup")
+	db, err := Open(t.Context(), p.config())
 	must(t, err)
 	_, err = db.Backup(t.Context(), file, "") // without the key: it is in the directory
 	must(t, err)
+	must(t, db.Record(t.Context(), latchkey.Event{Kind: latchkey.ServerStarted, Host: "lost"}))
 	must(t, db.Close())
 	raw, err := os.ReadFile(file)
 	must(t, err)
-	key, err := os.ReadFile(filepath.Join(dir, MasterKeyFile))
+	key, err := os.ReadFile(filepath.Join(p.dir, MasterKeyFile))
 	must(t, err)
 	if bytes.Contains(raw, key) {
 		t.Error("the master key is in a backup that was made without it")
 	}
-	if _, _, err := (Restore{File: file, Dir: filepath.Join(top, "empty"), Now: clockOfNoon}).Run(t.Context()); latchkey.CodeOf(err) != latchkey.NotFound {
+	if _, _, err := newPlace(t).restore(file).Run(t.Context()); latchkey.CodeOf(err) != latchkey.NotFound {
 		t.Errorf("without a key: %v", err)
 	}
-	_, aside, err := Restore{File: file, Dir: dir, Replace: true, Now: clockOfNoon}.Run(t.Context())
+	r := p.restore(file)
+	r.Replace = true
+	_, aside, err := r.Run(t.Context())
 	must(t, err)
-	if _, err := os.Stat(filepath.Join(aside, DatabaseFile)); err != nil {
-		t.Error(err)
+	if p.database == "" {
+		if _, err := os.Stat(filepath.Join(aside, DatabaseFile)); err != nil {
+			t.Error(err)
+		}
+	} else {
+		p.run(t, "DELETE FROM "+aside+".events WHERE 1 / (SELECT count(*) FROM "+aside+".events WHERE host = 'lost') = 2")
 	}
-	if k := open(t, dir).Keys(); k.Epoch != 2 {
+	if k := p.open(t).Keys(); k.Epoch != 2 {
 		t.Errorf("epoch %d", k.Epoch)
+	}
+}
+
+// What one engine wrote, the other goes on with: the same rows, and a chain
+// that still verifies.
+func TestABackupMovesBetweenEngines(t *testing.T) {
+	t.Parallel()
+	tr := newTrail(t)
+	ana, err := tr.AddUser(t.Context(), latchkey.User{Name: "Ána", Directory: latchkey.Builtin, Groups: []string{"a"}}, latchkey.Event{Kind: latchkey.UserAdded})
+	must(t, err)
+	_, err = tr.AddAuthenticator(t.Context(), latchkey.Authenticator{User: ana.ID, Kind: latchkey.TOTP, Algorithm: "SHA1", Digits: 6, Period: 30, CreatedAt: noon},
+		[]byte("12345678901234567890"), 7, latchkey.Event{Kind: latchkey.AuthenticatorAdded, Offline: true})
+	must(t, err)
+	tr.grow(40)
+	tr.seal()
+	tr.grow(3)
+	file := filepath.Join(t.TempDir(), "backup")
+	_, err = tr.Backup(t.Context(), file, filepath.Join(tr.Dir(), MasterKeyFile))
+	must(t, err)
+	for name, database := range map[string]string{"to SQLite": "", "to PostgreSQL": storetest.Postgres(t)} {
+		t.Run(name, func(t *testing.T) {
+			to := place{filepath.Join(t.TempDir(), "data"), database}
+			_, _, err := to.restore(file).Run(t.Context())
+			must(t, err)
+			back := &trail{DB: to.open(t), t: t, notary: tr.notary, now: noon}
+			if v := back.verify(); !v.OK || v.Sealed != 43 || v.Unsealed != 4 { // one more tells of the restore
+				t.Errorf("%+v %+v", v, v.Broken)
+			}
+			held, err := back.AuthenticatorsOf(t.Context(), ana.ID)
+			if err != nil || len(held) != 1 || held[0].Digits != 6 {
+				t.Errorf("%+v, %v", held, err)
+			}
+			u, err := back.UserNamed(t.Context(), "ÁNA")
+			if err != nil || len(u.Groups) != 1 {
+				t.Errorf("%+v, %v", u, err)
+			}
+			events, err := back.Events(t.Context(), audit.Query{Limit: 9, Kind: string(latchkey.AuthenticatorAdded)})
+			if err != nil || len(events) != 1 || !events[0].Offline {
+				t.Errorf("%+v, %v", events, err)
+			}
+		})
 	}
 }

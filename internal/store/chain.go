@@ -64,13 +64,15 @@ func (t *Tx) seal(r audit.Round) (int, error) {
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
+	var places [][]any
 	for _, l := range rows {
 		position++
 		hash = audit.Next(hash, position, l.Columns)
-		const place = "UPDATE events SET position = $1, hash = $2 WHERE id = $3 AND position IS NULL"
-		if err := t.one("event", place, position, hash, l.Columns[0]); err != nil {
-			return 0, err
-		}
+		places = append(places, []any{position, hash, l.Columns[0]})
+	}
+	const place = "UPDATE events SET position = $1, hash = $2 WHERE id = $3 AND position IS NULL"
+	if err := t.ones("event", place, places); err != nil {
+		return 0, err
 	}
 	return len(rows), t.checkpoint(position, hash, r)
 }
@@ -98,7 +100,7 @@ func (t *Tx) checkpoint(position int64, hash []byte, r audit.Round) error {
 		return err
 	}
 	const thin = `DELETE FROM checkpoints WHERE position = (SELECT max(position) FROM checkpoints)
-		AND position / $1 = $2 / $1 AND at / 60000 = $3 / 60000`
+		AND position / $1 = $2 / $1 AND at / 60000 = CAST($3 AS BIGINT) / 60000`
 	const add = "INSERT INTO checkpoints (position, at, signed) VALUES ($1, $2, $3)"
 	return errors.Join(
 		t.exec(thin, int64(audit.Block), position, now.UnixMilli()),

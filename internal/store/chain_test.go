@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +24,9 @@ type trail struct {
 func newTrail(t testing.TB) *trail {
 	t.Helper()
 	tr := &trail{t: t, now: noon}
-	db, err := Open(t.Context(), Config{Dir: filepath.Join(t.TempDir(), "data"), Now: func() time.Time { return tr.now }})
+	c := newPlace(t).config()
+	c.Now = func() time.Time { return tr.now }
+	db, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +83,19 @@ func (tr *trail) sql(query string, args ...any) {
 	if err != nil {
 		tr.t.Fatalf("%s: %v", query, err)
 	}
+}
+
+// text writes a text where a number belongs. PostgreSQL takes none; there it
+// is another number, behind all places as a text is in SQLite.
+func (tr *trail) text(query string, args ...any) {
+	tr.t.Helper()
+	if _, networked := tr.on.(*networked); networked {
+		if err := tr.InTx(tr.t.Context(), func(t *Tx) error { return t.exec(query, args...) }); err == nil {
+			tr.t.Fatalf("%s: a text became a number", query)
+		}
+		query = strings.NewReplacer("time = 'x'", "time = 1", "position = 'x'", "position = 9000000000000000001").Replace(query)
+	}
+	tr.sql(query, args...)
 }
 
 // verify walks the whole chain as the command line does.
@@ -150,7 +165,7 @@ func TestN14TheFirstBrokenLinkIsNamed(t *testing.T) {
 			tr.sql("UPDATE events SET actor = user_name, user_name = '' WHERE position = 17")
 		}, 17, api.LinkAltered},
 		"a number becomes text": {func(tr *trail) {
-			tr.sql("UPDATE events SET time = 'x' WHERE position = 17")
+			tr.text("UPDATE events SET time = 'x' WHERE position = 17")
 		}, 17, api.LinkAltered},
 		"a hash is edited": {func(tr *trail) {
 			tr.sql("UPDATE events SET hash = NULL WHERE position = 17")
@@ -176,10 +191,10 @@ func TestN14TheFirstBrokenLinkIsNamed(t *testing.T) {
 			tr.seal()
 		}, 17, api.LinkMissing},
 		"a place is no number": {func(tr *trail) {
-			tr.sql("UPDATE events SET position = 'x' WHERE position = 17")
+			tr.text("UPDATE events SET position = 'x' WHERE position = 17")
 		}, 17, api.LinkMissing},
 		"the last place is no number": {func(tr *trail) {
-			tr.sql("UPDATE events SET position = 'x' WHERE position = 1701")
+			tr.text("UPDATE events SET position = 'x' WHERE position = 1701")
 		}, 1701, api.LinkAltered},
 		"a row is edited and everything behind it hashed again": {func(tr *trail) {
 			tr.sql("UPDATE events SET user_name = 'nobody' WHERE position = 1600")
@@ -274,7 +289,11 @@ func TestASealerThatCannotSealSaysSo(t *testing.T) {
 	t.Parallel()
 	tr := newTrail(t)
 	tr.sql("INSERT INTO checkpoints (position, at, signed) VALUES (1, 0, '')")
-	tr.sql("CREATE TRIGGER no BEFORE INSERT ON checkpoints BEGIN SELECT RAISE(ABORT, 'no'); END")
+	forbid := "CREATE TRIGGER no BEFORE INSERT ON checkpoints BEGIN SELECT RAISE(ABORT, 'no'); END"
+	if _, networked := tr.on.(*networked); networked {
+		forbid = "ALTER TABLE checkpoints ADD CONSTRAINT no CHECK (position < 0) NOT VALID"
+	}
+	must(t, tr.InTx(t.Context(), func(x *Tx) error { return x.exec(forbid) }))
 	if err := tr.sealer.Round(t.Context()); err == nil {
 		t.Fatal("sealed without a checkpoint")
 	}

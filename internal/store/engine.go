@@ -16,8 +16,8 @@ type engine interface {
 	// inTx runs fn in a transaction, as InTx says; fn may run again where the
 	// engine had to undo it.
 	inTx(ctx context.Context, fn func(session) error) error
-	// rows and row read outside of any transaction.
-	rows(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	// query and row read outside of any transaction.
+	query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error
 	row(ctx context.Context, query string, args ...any) scanner
 	// size is in bytes, on the disk.
 	size(ctx context.Context) (int64, error)
@@ -32,6 +32,8 @@ type engine interface {
 // context: a caller who goes away still learns what happened.
 type session interface {
 	affected(query string, args ...any) (int64, error)
+	// many is affected for many arguments.
+	many(query string, args [][]any) ([]int64, error)
 	rows(query string, args ...any) (*sql.Rows, error)
 	row(query string, args ...any) scanner
 }

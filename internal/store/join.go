@@ -32,29 +32,29 @@ func (db *DB) Join(ctx context.Context, hash []byte, m latchkey.Machine, e latch
 	if err != nil {
 		return latchkey.Machine{}, err
 	}
+	var joined latchkey.Machine
 	err = db.InTx(ctx, func(t *Tx) error {
 		token, err := t.ticket(hash)
 		if err != nil {
 			return err
 		}
-		again, err := t.joined(m)
-		if err != nil || again.ID != "" {
-			m = again
+		if joined, err = t.joined(m); err != nil || joined.ID != "" {
 			return err
 		}
 		if err := t.spend(token); err != nil {
 			return err
 		}
-		m.ID = latchkey.MachineID(id)
-		if m.State, err = t.stateFor(m.Name); err != nil {
+		joined = m
+		joined.ID = latchkey.MachineID(id)
+		if joined.State, err = t.stateFor(m.Name); err != nil {
 			return err
 		}
-		e.Machine = m.ID
+		e.Machine = joined.ID
 		e.Detail = with(e.Detail, "token", token.id)
-		e.Detail["state"], e.Detail["key_class"] = string(m.State), string(m.KeyClass)
-		return errors.Join(t.insertMachine(m), t.addEvent(e))
+		e.Detail["state"], e.Detail["key_class"] = string(joined.State), string(m.KeyClass)
+		return errors.Join(t.insertMachine(joined), t.addEvent(e))
 	})
-	return m, err
+	return joined, err
 }
 
 type ticketRow struct {
@@ -143,6 +143,7 @@ func (db *DB) ApproveMachine(ctx context.Context, id latchkey.MachineID, e latch
 		if err != nil {
 			return err
 		}
+		e := e
 		if n > 0 {
 			e.Detail = with(e.Detail, "replaces", "the machine of the same name")
 		}

@@ -217,8 +217,9 @@ func (t *Tx) incidents(m fleet.Merger) error {
 
 // Issue makes a header current.
 func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
-	version := max(i.Now.UnixMilli(), int64(i.Proven)+1)
+	var version int64
 	err := db.InTx(ctx, func(t *Tx) error {
+		version = max(i.Now.UnixMilli(), int64(i.Proven)+1)
 		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2,
 			header_version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END,
 			version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END

@@ -19,7 +19,7 @@ func masterKey(path string, rand io.Reader, fresh bool) (*seal.Wrapper, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		if !fresh {
 			return nil, latchkey.Errorf(latchkey.NotFound, "the master key %s is missing, and the database cannot be read without it", path).
-				WithHint("restore the file from your backup of the keys")
+				WithHint("copy it from another server of the deployment, or from your backup of the keys")
 		}
 		if err := makeKey(path, rand); err != nil {
 			return nil, fmt.Errorf("making the master key: %w", err)

@@ -27,6 +27,7 @@ type dialect struct {
 	folder string // of the schema
 	begin  string
 	tables string // counts all tables, and those that are called migrations
+	script []any  // arguments with which a text of several statements is run
 }
 
 var sqliteDialect = dialect{
@@ -101,7 +102,7 @@ func migrateIn(ctx context.Context, conn *sql.Conn, d dialect, now time.Time) er
 			}
 			continue
 		}
-		if err := m.apply(ctx, conn, now); err != nil {
+		if err := m.apply(ctx, conn, d, now); err != nil {
 			return fmt.Errorf("schema %s: %w", m.name, err)
 		}
 	}
@@ -132,8 +133,8 @@ func applied(ctx context.Context, conn *sql.Conn, d dialect) ([]string, error) {
 	return sums, err
 }
 
-func (m migration) apply(ctx context.Context, conn *sql.Conn, now time.Time) error {
-	if _, err := conn.ExecContext(ctx, m.script); err != nil {
+func (m migration) apply(ctx context.Context, conn *sql.Conn, d dialect, now time.Time) error {
+	if _, err := conn.ExecContext(ctx, m.script, d.script...); err != nil {
 		return err
 	}
 	_, err := conn.ExecContext(ctx, "INSERT INTO migrations (number, checksum, applied_at) VALUES ($1, $2, $3)",
@@ -142,4 +143,6 @@ func (m migration) apply(ctx context.Context, conn *sql.Conn, now time.Time) err
 }
 
 // unique reports whether err says that such a row exists already.
-func unique(err error) bool { return sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT }
+func unique(err error) bool {
+	return sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT || class(sqlState(err), "23")
+}

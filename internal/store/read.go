@@ -17,8 +17,7 @@ func (b broken) Scan(...any) error { return b.err }
 
 // query reads rows outside of any transaction, and calls scan for each.
 func (db *DB) query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
-	rows, err := db.on.rows(ctx, query, args...)
-	return each(rows, err, scan)
+	return db.on.query(ctx, scan, query, args...)
 }
 
 // row reads one row; sql.ErrNoRows where there is none.

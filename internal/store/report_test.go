@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,7 +17,7 @@ const day = 24 * time.Hour
 // which ana is enrolled since ten days and logged in online three days ago.
 func peopled(t *testing.T) (*DB, latchkey.User) {
 	t.Helper()
-	db := open(t, filepath.Join(t.TempDir(), "data"))
+	db := open(t)
 	var ana latchkey.User
 	for _, name := range []string{"ben", "ana"} {
 		u, err := db.AddUser(t.Context(), latchkey.User{Name: name, Directory: latchkey.Builtin, Groups: []string{"staff"}}, latchkey.Event{Kind: latchkey.UserAdded})
@@ -28,8 +27,8 @@ func peopled(t *testing.T) (*DB, latchkey.User) {
 	must(t, db.InTx(t.Context(), func(x *Tx) error {
 		const machine = `INSERT INTO machines (id, name, fold, state, mode, unknown_users, match_local, trust_on_enforced,
 			os, agent_version, key_class, identity_hash, sealing_key, created_at)
-			VALUES ('mch_1', 'Laptop', 'laptop', 'active', 'default', 'deny', TRUE, FALSE, 'linux', '1', 'S', x'01', x'02', 0)`
-		if err := x.exec(machine); err != nil {
+			VALUES ('mch_1', 'Laptop', 'laptop', 'active', 'default', 'deny', TRUE, FALSE, 'linux', '1', 'S', $1, $2, 0)`
+		if err := x.exec(machine, []byte{1}, []byte{2}); err != nil {
 			return err
 		}
 		const enrollment = `INSERT INTO enrollments (user_id, machine_id, seen_at, enrolled_at, anchor, uses, synced_at, header_version, acked)
@@ -77,7 +76,7 @@ func TestExplainKnowsWhereAUserStands(t *testing.T) {
 	db, ana := peopled(t)
 	must(t, db.InTx(t.Context(), func(x *Tx) error {
 		return x.exec(`INSERT INTO authenticators (id, user_id, kind, label, algorithm, digits, period, wrapped, created_at)
-			VALUES ('aut_1', $1, 'totp', '', 'SHA1', 6, 30, x'00', 0)`, string(ana.ID))
+			VALUES ('aut_1', $1, 'totp', '', 'SHA1', 6, 30, $2, 0)`, string(ana.ID), []byte{0})
 	}))
 	at := noon
 	s := settings.New(db, func() time.Time { return at })
@@ -155,7 +154,7 @@ func TestEveryChangeLeavesItsLine(t *testing.T) {
 
 func TestEventsAreChosen(t *testing.T) {
 	t.Parallel()
-	db := open(t, filepath.Join(t.TempDir(), "data"))
+	db := open(t)
 	for i, host := range []string{"a", "b", "a", "c"} {
 		must(t, db.Record(t.Context(), latchkey.Event{
 			ID: "evt_f" + string(rune('0'+i)), Kind: latchkey.LogonEvent, Host: host, UserName: "ana", Time: noon.Add(time.Duration(i) * time.Hour),
@@ -195,7 +194,7 @@ func TestEventsAreChosen(t *testing.T) {
 
 func TestAnAdministratorsTokenOpensUntilReset(t *testing.T) {
 	t.Parallel()
-	db := open(t, filepath.Join(t.TempDir(), "data"))
+	db := open(t)
 	ctx := t.Context()
 	knows := func(hash string) bool {
 		k, err := db.AdminByToken(ctx, []byte(hash))

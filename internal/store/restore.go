@@ -21,6 +21,8 @@ type Restore struct {
 	KeyFile string // the master key; Dir/master.key or the one in the backup where empty
 	Replace bool   // set aside a database that is there
 	Now     func() time.Time
+
+	Database string // a postgres:// address; where empty, the database is in Dir
 }
 
 // Run checks the backup, opens it in a directory beside, raises what has to be
@@ -31,7 +33,7 @@ func (r Restore) Run(ctx context.Context) (m Manifest, aside string, err error) 
 	if m, err = ReadBackup(r.File, ""); err != nil {
 		return m, "", err
 	}
-	if err := r.place(ctx, m); err != nil {
+	if err := r.admit(ctx, m); err != nil {
 		return m, "", err
 	}
 	if err := makeDir(r.Dir); err != nil {
@@ -48,8 +50,38 @@ func (r Restore) Run(ctx context.Context) (m Manifest, aside string, err error) 
 	if err := r.raise(ctx, stage); err != nil {
 		return m, "", err
 	}
-	aside, err = r.swap(stage)
+	if r.Database == "" {
+		aside, err = r.swap(stage)
+	} else {
+		aside, err = r.send(ctx, stage, m)
+	}
 	return m, aside, err
+}
+
+// admit refuses what must not be replaced, before anything is unpacked.
+func (r Restore) admit(ctx context.Context, m Manifest) (err error) {
+	if r.Database == "" {
+		return r.place(ctx, m)
+	}
+	n, err := newNetworked(Config{Database: r.Database})
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.admit(ctx, m, r.Replace), n.close())
+}
+
+// send puts the staged database into PostgreSQL, and its key beside the others
+// of this server.
+func (r Restore) send(ctx context.Context, stage string, m Manifest) (aside string, err error) {
+	n, err := newNetworked(Config{Database: r.Database})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	if aside, err = n.receive(ctx, filepath.Join(stage, DatabaseFile), m, r.Replace, r.Now()); err != nil {
+		return "", err
+	}
+	return aside, errors.Join(r.keepKey(stage), syncDir(r.Dir))
 }
 
 // place refuses a directory that must not be replaced.
@@ -129,6 +161,18 @@ func (db *DB) restored(ctx context.Context) error {
 	})
 }
 
+// keepKey puts the key of the backup where there is none.
+func (r Restore) keepKey(stage string) error {
+	key := filepath.Join(r.Dir, MasterKeyFile)
+	if _, err := os.Lstat(key); !errors.Is(err, fs.ErrNotExist) || r.KeyFile != "" {
+		return nil
+	}
+	if err := os.Rename(filepath.Join(stage, MasterKeyFile), key); err != nil {
+		return fmt.Errorf("restoring: %w", err)
+	}
+	return nil
+}
+
 // swap moves what is there aside and the restored files into its place. The
 // database comes last: without it the directory is empty, not wrong.
 func (r Restore) swap(stage string) (aside string, err error) {
@@ -146,11 +190,8 @@ func (r Restore) swap(stage string) (aside string, err error) {
 			return aside, fmt.Errorf("restoring: %w", err)
 		}
 	}
-	key := filepath.Join(r.Dir, MasterKeyFile)
-	if _, err := os.Lstat(key); errors.Is(err, fs.ErrNotExist) && r.KeyFile == "" {
-		if err := os.Rename(filepath.Join(stage, MasterKeyFile), key); err != nil {
-			return aside, fmt.Errorf("restoring: %w", err)
-		}
+	if err := r.keepKey(stage); err != nil {
+		return aside, err
 	}
 	if err := os.Rename(filepath.Join(stage, DatabaseFile), filepath.Join(r.Dir, DatabaseFile)); err != nil {
 		return aside, fmt.Errorf("restoring: %w", err)

@@ -85,12 +85,13 @@ func (e *embedded) inTx(ctx context.Context, fn func(session) error) error {
 	return <-j.result
 }
 
-func (e *embedded) rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (e *embedded) query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
 	s, err := e.statement(ctx, query)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s.QueryContext(ctx, args...)
+	rows, err := s.QueryContext(ctx, args...)
+	return each(rows, err, scan)
 }
 
 func (e *embedded) row(ctx context.Context, query string, args ...any) scanner {

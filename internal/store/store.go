@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -32,10 +33,14 @@ const (
 
 // Config says where a database is and what it runs on.
 type Config struct {
-	Dir     string           // the data directory; created if absent, mode 0700
-	KeyFile string           // the master key; Dir/master.key where empty
-	Now     func() time.Time // for what is stored
-	Rand    io.Reader        // nil: the system's
+	Dir     string // the data directory; created if absent, mode 0700
+	KeyFile string // the master key; Dir/master.key where empty
+
+	Database string // a postgres:// address; where empty, the database is in Dir
+	Existing bool   // refuse to make a deployment where there is none
+
+	Now  func() time.Time // for what is stored
+	Rand io.Reader        // nil: the system's
 }
 
 // A DB is an open database. It is safe for concurrent use.
@@ -66,11 +71,26 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.KeyFile == "" {
 		c.KeyFile = filepath.Join(c.Dir, MasterKeyFile)
 	}
-	db := &DB{now: c.Now, rand: c.Rand, dir: c.Dir, on: &embedded{path: filepath.Join(c.Dir, DatabaseFile)}}
+	on, err := newEngine(c)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{now: c.Now, rand: c.Rand, dir: c.Dir, on: on}
 	if err := db.open(ctx, c.KeyFile); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+func newEngine(c Config) (engine, error) {
+	if c.Database != "" {
+		return newNetworked(c)
+	}
+	path := filepath.Join(c.Dir, DatabaseFile)
+	if _, err := os.Stat(path); c.Existing && errors.Is(err, fs.ErrNotExist) {
+		return nil, latchkey.Errorf(latchkey.NotFound, "there is no database in %s", c.Dir)
+	}
+	return &embedded{path: path}, nil
 }
 
 func (db *DB) open(ctx context.Context, keyFile string) error {

@@ -13,13 +13,28 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/internal/store/storetest"
 )
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-func open(t *testing.T, dir string) *DB {
+// A place is where a server keeps what it knows: on every engine in turn.
+type place struct {
+	dir, database string
+}
+
+func newPlace(t testing.TB) place {
 	t.Helper()
-	db, err := Open(t.Context(), Config{Dir: dir, Now: func() time.Time { return noon }})
+	return place{filepath.Join(t.TempDir(), "data"), storetest.Database(t)}
+}
+
+func (p place) config() Config {
+	return Config{Dir: p.dir, Database: p.database, Now: clockOfNoon}
+}
+
+func (p place) open(t testing.TB) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), p.config())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +46,36 @@ func open(t *testing.T, dir string) *DB {
 	return db
 }
 
+func open(t testing.TB) *DB {
+	t.Helper()
+	return newPlace(t).open(t)
+}
+
+// embeddedAt is a database of SQLite, in either pass.
+func embeddedAt(t testing.TB) *DB {
+	t.Helper()
+	return place{dir: filepath.Join(t.TempDir(), "data")}.open(t)
+}
+
+// run does what no server does.
+func (p place) run(t *testing.T, query string) {
+	t.Helper()
+	driver, source := "pgx", p.database
+	if source == "" {
+		driver, source = "sqlite", dsn(filepath.Join(p.dir, DatabaseFile))
+	}
+	db, err := sql.Open(driver, source)
+	must(t, err)
+	_, err = db.Exec(query)
+	must(t, err)
+	must(t, db.Close())
+}
+
 func TestASecondOpeningFindsTheSameServer(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "data")
-	first := open(t, dir).Keys()
-	second := open(t, dir)
+	p := newPlace(t)
+	first := p.open(t).Keys()
+	second := p.open(t)
 	if first.Deployment != second.Keys().Deployment || !first.Signer.Equal(second.Keys().Signer) || !first.CA.Equal(second.Keys().CA) {
 		t.Error("the keys differ")
 	}
@@ -48,46 +88,50 @@ func TestASecondOpeningFindsTheSameServer(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		spoil func(t *testing.T, dir string)
+		spoil func(t *testing.T, p place)
 		want  string
 	}{
-		"a master key that others can read": {func(t *testing.T, dir string) {
-			must(t, os.Chmod(filepath.Join(dir, MasterKeyFile), 0o644))
+		"a master key that others can read": {func(t *testing.T, p place) {
+			must(t, os.Chmod(filepath.Join(p.dir, MasterKeyFile), 0o644))
 		}, "open to other users"},
-		"a directory that others can read": {func(t *testing.T, dir string) {
-			must(t, os.Chmod(dir, 0o755))
+		"a directory that others can read": {func(t *testing.T, p place) {
+			must(t, os.Chmod(p.dir, 0o755))
 		}, "open to other users"},
-		"a database without its master key": {func(t *testing.T, dir string) {
-			must(t, os.Remove(filepath.Join(dir, MasterKeyFile)))
+		"a database without its master key": {func(t *testing.T, p place) {
+			must(t, os.Remove(filepath.Join(p.dir, MasterKeyFile)))
 		}, "is missing"},
-		"another master key": {func(t *testing.T, dir string) {
-			must(t, os.WriteFile(filepath.Join(dir, MasterKeyFile), make([]byte, 32), 0o600))
+		"another master key": {func(t *testing.T, p place) {
+			must(t, os.WriteFile(filepath.Join(p.dir, MasterKeyFile), make([]byte, 32), 0o600))
 		}, "does not unwrap"},
-		"a short master key": {func(t *testing.T, dir string) {
-			must(t, os.WriteFile(filepath.Join(dir, MasterKeyFile), make([]byte, 31), 0o600))
+		"a short master key": {func(t *testing.T, p place) {
+			must(t, os.WriteFile(filepath.Join(p.dir, MasterKeyFile), make([]byte, 31), 0o600))
 		}, "does not have 32 bytes"},
-		"a newer database": {func(t *testing.T, dir string) {
-			run(t, dir, "INSERT INTO migrations VALUES (99, 'x', 0)")
+		"a newer database": {func(t *testing.T, p place) {
+			p.run(t, "INSERT INTO migrations VALUES (99, 'x', 0)")
 		}, "newer than this program"},
-		"a database of another build": {func(t *testing.T, dir string) {
-			run(t, dir, "UPDATE migrations SET checksum = 'x'")
+		"a database of another build": {func(t *testing.T, p place) {
+			p.run(t, "UPDATE migrations SET checksum = 'x'")
 		}, "another build"},
-		"a database of another program": {func(t *testing.T, dir string) {
-			run(t, dir, "DROP TABLE migrations")
+		"a database of another program": {func(t *testing.T, p place) {
+			p.run(t, "DROP TABLE migrations")
 		}, "another program"},
-		"a file that is no database": {func(t *testing.T, dir string) {
-			must(t, os.WriteFile(filepath.Join(dir, DatabaseFile), []byte(strings.Repeat("no database ", 500)), 0o600))
-			_ = os.Remove(filepath.Join(dir, DatabaseFile+"-wal"))
-		}, "damaged or no database"},
+		"a file that is no database": {func(t *testing.T, p place) {
+			if p.database != "" {
+				p.run(t, "DROP TABLE migrations") // it has no file
+				return
+			}
+			must(t, os.WriteFile(filepath.Join(p.dir, DatabaseFile), []byte(strings.Repeat("no database ", 500)), 0o600))
+			_ = os.Remove(filepath.Join(p.dir, DatabaseFile+"-wal"))
+		}, "atabase"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := filepath.Join(t.TempDir(), "data")
-			db, err := Open(t.Context(), Config{Dir: dir, Now: time.Now})
+			p := newPlace(t)
+			db, err := Open(t.Context(), p.config())
 			must(t, err)
 			must(t, db.Close())
-			tc.spoil(t, dir)
-			db, err = Open(t.Context(), Config{Dir: dir, Now: time.Now})
+			tc.spoil(t, p)
+			db, err = Open(t.Context(), p.config())
 			if err == nil {
 				must(t, db.Close())
 				t.Fatal("opened")
@@ -101,7 +145,7 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestFilesAreTheOwnersAlone(t *testing.T) {
 	t.Parallel()
-	db := open(t, filepath.Join(t.TempDir(), "data"))
+	db := embeddedAt(t)
 	entries, err := os.ReadDir(db.Dir())
 	must(t, err)
 	if len(entries) < 3 {
@@ -118,7 +162,7 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 
 func TestATransactionIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	db := open(t, t.TempDir()+"/data")
+	db := open(t)
 	bad := errors.New("bad")
 	put := func(name string, result error) func(*Tx) error {
 		return func(tx *Tx) error {
@@ -152,7 +196,7 @@ func TestATransactionIsAllOrNothing(t *testing.T) {
 
 func TestACallerWhoLeftChangesNothing(t *testing.T) {
 	t.Parallel()
-	db := open(t, t.TempDir()+"/data")
+	db := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := db.InTx(ctx, func(*Tx) error { t.Error("ran"); return nil })
@@ -164,7 +208,7 @@ func TestACallerWhoLeftChangesNothing(t *testing.T) {
 func TestALockedDatabaseSaysSo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir() + "/data"
-	db := open(t, dir)
+	db := place{dir: dir}.open(t)
 	must(t, db.on.(*embedded).write.exec("PRAGMA busy_timeout = 10"))
 	other, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseFile)))
 	must(t, err)
@@ -181,7 +225,7 @@ func TestALockedDatabaseSaysSo(t *testing.T) {
 
 func TestAFullDatabaseLosesNothingAndRecovers(t *testing.T) {
 	t.Parallel()
-	db := open(t, t.TempDir()+"/data")
+	db := embeddedAt(t)
 	must(t, db.on.(*embedded).write.exec("PRAGMA max_page_count = 80"))
 	big := strings.Repeat("x", 1<<20)
 	put := func(name string) error {
@@ -208,15 +252,6 @@ func TestSchemaFilesAreNumberedWithoutGaps(t *testing.T) {
 	if _, err := migrations(schema, sqliteDialect); err != nil {
 		t.Error(err)
 	}
-}
-
-func run(t *testing.T, dir, query string) {
-	t.Helper()
-	db, err := sql.Open("sqlite", dsn(filepath.Join(dir, DatabaseFile)))
-	must(t, err)
-	_, err = db.Exec(query)
-	must(t, err)
-	must(t, db.Close())
 }
 
 func must(t *testing.T, err error) {

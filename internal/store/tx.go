@@ -16,7 +16,8 @@ type Tx struct {
 
 // InTx runs fn in a transaction and returns once it is durable. An error of fn
 // undoes what fn did. fn must not call InTx, and may not wait for anything:
-// other transactions wait for it. A ctx that ends before fn began stops it;
+// other transactions wait for it. It may run more than once, where the engine
+// had to undo it, and leaves nothing behind that a second run would see. A ctx that ends before fn began stops it;
 // later it does not, so that the caller always learns what happened.
 func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
 	return db.on.inTx(ctx, func(s session) error { return fn(&Tx{db, s}) })
@@ -39,6 +40,20 @@ func (t *Tx) one(what, query string, args ...any) error {
 		err = latchkey.Errorf(latchkey.NotFound, "no such %s", what)
 	}
 	return err
+}
+
+// ones is one for many arguments: on a network, all travel together.
+func (t *Tx) ones(what, query string, args [][]any) error {
+	counts, err := t.s.many(query, args)
+	if err != nil {
+		return err
+	}
+	for _, n := range counts {
+		if n != 1 {
+			return latchkey.Errorf(latchkey.NotFound, "no such %s", what)
+		}
+	}
+	return nil
 }
 
 // query runs a statement that returns rows, and calls scan for each.

@@ -200,6 +200,18 @@ func (w *writer) statement(query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
+func (w *writer) many(query string, args [][]any) ([]int64, error) {
+	var counts []int64
+	for _, a := range args {
+		n, err := w.affected(query, a...)
+		if err != nil {
+			return nil, err
+		}
+		counts = append(counts, n)
+	}
+	return counts, nil
+}
+
 func (w *writer) rows(query string, args ...any) (*sql.Rows, error) {
 	s, err := w.statement(query)
 	if err != nil {

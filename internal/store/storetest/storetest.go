@@ -1,0 +1,101 @@
+//go:build unix
+
+// Package storetest lets the tests of a package run on every kind of database:
+// the whole package once on SQLite and once on a PostgreSQL of its own. It
+// starts that PostgreSQL itself, as a user without rights, in a folder of its
+// own, on a socket in that folder, and stops it by its pid.
+//
+// It refuses to skip: where PostgreSQL is not installed, the tests fail and say
+// what to do.
+package storetest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+var (
+	networked atomic.Bool // the pass on PostgreSQL
+	shared    struct {
+		sync.Mutex
+		cluster *Cluster
+	}
+)
+
+// Main runs the tests of a package on every engine; TestMain hands its result
+// to os.Exit. What is measured or looked for is not done twice.
+func Main(m *testing.M) (code int) {
+	defer func() {
+		if shared.cluster != nil {
+			shared.cluster.Remove()
+		}
+	}()
+	if code = m.Run(); code != 0 || once() {
+		return code
+	}
+	networked.Store(true)
+	fmt.Println("and once more, on PostgreSQL")
+	return m.Run()
+}
+
+func once() bool {
+	for _, name := range []string{"test.bench", "test.fuzz", "test.list"} {
+		if f := flag.Lookup(name); f != nil && f.Value.String() != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Database is the address of an empty database for this test: "", which stands
+// for SQLite in the test's own folder, or that of a PostgreSQL database.
+func Database(tb testing.TB) string {
+	tb.Helper()
+	if !networked.Load() {
+		return ""
+	}
+	return Postgres(tb)
+}
+
+// Postgres is the address of an empty PostgreSQL database for this test, in
+// either pass.
+func Postgres(tb testing.TB) string {
+	tb.Helper()
+	c := running(tb)
+	url, err := c.Create(context.Background())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := c.Drop(context.Background(), url); err != nil {
+			tb.Error(err)
+		}
+	})
+	tb.Logf("on PostgreSQL")
+	return url
+}
+
+// running starts the package's PostgreSQL when the first test needs it.
+func running(tb testing.TB) *Cluster {
+	tb.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.cluster != nil {
+		return shared.cluster
+	}
+	dir, err := os.MkdirTemp("", "latchkey-postgres-")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	// Tests do not cut the power: without fsync they take half the time.
+	if shared.cluster, err = NewCluster(dir, "fsync=off", "full_page_writes=off"); err != nil {
+		os.RemoveAll(dir)
+		tb.Fatal(err)
+	}
+	return shared.cluster
+}
