@@ -53,13 +53,24 @@ func (c *client) again() (err error) {
 	return err
 }
 
-// post sends a body and decodes the answer, which must have status 200.
+// post sends a body and decodes the answer, however long it is.
 func (c *client) post(path string, body, answer any) error {
 	doc, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	got, err := c.ask(path, doc)
+	if err := c.send(path, doc); err != nil {
+		return err
+	}
+	r, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	got, err := io.ReadAll(r.Body)
+	if err == nil && r.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", path, r.Status, got)
+	}
 	if err != nil {
 		return err
 	}
@@ -69,6 +80,17 @@ func (c *client) post(path string, body, answer any) error {
 // ask sends a document and returns the answer's, which is good until the next
 // question.
 func (c *client) ask(path string, doc []byte) ([]byte, error) {
+	if err := c.send(path, doc); err != nil {
+		return nil, err
+	}
+	status, got, err := c.answer()
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s: %d: %s", path, status, got)
+	}
+	return got, err
+}
+
+func (c *client) send(path string, doc []byte) error {
 	out := append(c.out[:0], "POST "...)
 	out = append(out, path...)
 	out = append(out, " HTTP/1.1\r\nHost: "...)
@@ -77,14 +99,8 @@ func (c *client) ask(path string, doc []byte) ([]byte, error) {
 	out = strconv.AppendInt(out, int64(len(doc)), 10)
 	out = append(out, "\r\n\r\n"...)
 	c.out = append(out, doc...)
-	if _, err := c.conn.Write(c.out); err != nil {
-		return nil, err
-	}
-	status, got, err := c.answer()
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("%s: %d: %s", path, status, got)
-	}
-	return got, err
+	_, err := c.conn.Write(c.out)
+	return err
 }
 
 // answer reads one answer, whose length must be known.

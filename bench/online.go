@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"latchkey/internal/agent/keystore"
@@ -137,7 +136,7 @@ func (s *server) connect() ([]*client, error) {
 	var out []*client
 	for i := range machines {
 		name := fmt.Sprintf("load-%d", i)
-		keys, err := keystore.Create(filepath.Join(s.b.dir, name))
+		keys, err := keystore.Create(s.data + "-" + name)
 		if err != nil {
 			return nil, err
 		}
