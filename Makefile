@@ -1,6 +1,6 @@
 # Latchkey: build, test, try. CONTRIBUTING.md says more about each.
 
-.PHONY: help all build build-testclock native go-build test test-go test-native race check cross demo up bench soak deps clean
+.PHONY: help all docs install build build-testclock native go-build test test-go test-native race check cross demo up bench soak deps clean
 
 SHELL    := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
@@ -9,6 +9,7 @@ GO       ?= go
 TOOL     := $(GO) tool -modfile=tools/go.mod
 GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath
 BIN      := $(CURDIR)/bin
+SHARE    := $(BIN)/share
 # Real sshd, sudo and network namespaces need root; the tests that use them run
 # through sudo when make itself does not.
 AS_ROOT  := $(if $(filter 0,$(shell id -u)),,-exec "sudo -n -E")
@@ -18,10 +19,26 @@ help: ## this list
 
 all: build
 
-build: deps native go-build ## bin/latchkey, bin/latchkey-agent, bin/pam_latchkey.so
+build: deps native go-build docs ## bin/latchkey, bin/latchkey-agent, bin/pam_latchkey.so, bin/share
 
 go-build:
 	$(GOBUILD) -o bin/ ./cmd/latchkey ./cmd/latchkey-agent
+
+docs: go-build ## manual pages and completions for bash, zsh and fish, into bin/share
+	$(BIN)/latchkey manual $(SHARE)
+	$(BIN)/latchkey-agent manual $(SHARE)
+
+# Nothing is built here, so that root does not build. It enables no service.
+PREFIX  ?= /usr
+SYSTEMD ?= $(PREFIX)/lib/systemd/system
+PAMDIR  ?= $(PREFIX)/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/security
+install: ## what a package holds, below DESTDIR; after make build
+	install -D -m 755 $(BIN)/latchkey $(DESTDIR)$(PREFIX)/bin/latchkey
+	install -D -m 755 $(BIN)/latchkey-agent $(DESTDIR)$(PREFIX)/sbin/latchkey-agent
+	install -D -m 644 $(BIN)/pam_latchkey.so $(DESTDIR)$(PAMDIR)/pam_latchkey.so
+	install -D -m 644 -t $(DESTDIR)$(SYSTEMD) packaging/systemd/*
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d packaging/sysusers/*
+	cd $(SHARE) && find . -type f -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/{} \;
 
 build-testclock: ## bin/testclock/…: the same programs with a clock that tests can move
 	$(GOBUILD) -tags testclock -o bin/testclock/ ./cmd/latchkey ./cmd/latchkey-agent

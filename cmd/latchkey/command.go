@@ -130,7 +130,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 server unreachable
 	f.BoolVar(&p.json, "json", false, "print JSON for scripts")
 	f.BoolVar(&p.yes, "yes", false, "do what cannot be undone")
 	root.AddCommand(p.serve(), p.admin(), p.user(), p.authenticator(), p.policy(), p.machine(), p.enrollment(), p.report(),
-		p.audit(), p.apiToken(), p.backup(), p.restore(), p.config(), p.doctor())
+		p.audit(), p.apiToken(), p.backup(), p.restore(), p.config(), p.doctor(), p.manual())
 	return root
 }
 

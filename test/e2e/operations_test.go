@@ -147,3 +147,42 @@ func read(t *testing.T, path string) string {
 	}
 	return string(text)
 }
+
+// What a package holds is enough for its units: each program that they start is
+// there, and each manual page that they name.
+func TestAnInstallationHoldsWhatItsUnitsName(t *testing.T) {
+	t.Parallel()
+	p, share, dir := lab.New(t).Programs(), t.TempDir(), t.TempDir()
+	for _, program := range []string{p.Server, p.Agent} {
+		if out, err := exec.Command(program, "manual", share).CombinedOutput(); err != nil {
+			t.Fatalf("%s manual: %v\n%s", program, err, out)
+		}
+	}
+	install := exec.Command("make", "-C", "../..", "install", "BIN="+filepath.Dir(p.Server), "SHARE="+share, "DESTDIR="+dir)
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("make install: %v\n%s", err, out)
+	}
+	units, err := filepath.Glob(dir + "/usr/lib/systemd/system/latchkey*")
+	if err != nil || len(units) < 5 {
+		t.Fatalf("units: %q, %v", units, err)
+	}
+	named := regexp.MustCompile(`(?m)^Exec\w+=(/usr/\S*latchkey\S*)|^Documentation=man:(\S+)\((\d)\)$`)
+	for _, u := range units {
+		for _, m := range named.FindAllStringSubmatch(read(t, u), -1) {
+			path := m[1]
+			if path == "" {
+				path = "/usr/share/man/man" + m[3] + "/" + m[2] + "." + m[3]
+			}
+			if _, err := os.Stat(dir + path); err != nil {
+				t.Errorf("%s names %s: %v", filepath.Base(u), path, err)
+			}
+		}
+	}
+	for _, path := range []string{
+		"bash-completion/completions/latchkey", "zsh/site-functions/_latchkey-agent", "fish/vendor_completions.d/latchkey.fish",
+	} {
+		if _, err := os.Stat(filepath.Join(dir, "usr/share", path)); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"latchkey/internal/manual/manualtest"
+)
+
+func TestEveryCommandIsInTheManual(t *testing.T) {
+	t.Parallel()
+	manualtest.Pages(t, (&program{}).root())
+}
+
+func TestEveryPromisedCommandExists(t *testing.T) {
+	t.Parallel()
+	manualtest.Contract(t, (&program{}).root(), "../../docs/contract.md")
+}
+
+// Whoever presses Tab asks nobody, and what is in his environment stays there.
+func TestCompletionNeedsNoServerAndTellsNothing(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan bool, 1)
+	go func() {
+		if _, err := l.Accept(); err == nil {
+			asked <- true
+		}
+	}()
+	for _, line := range [][]string{{""}, {"user", ""}, {"user", "show", ""}, {"machine", "exempt", "pc", "--"}, {"policy", "explain", "a"}, {"serve", "--data", ""}} {
+		cmd := exec.Command("latchkey", append([]string{"__complete"}, line...)...)
+		cmd.Env = append(os.Environ(), "LATCHKEY_SERVER=https://"+l.Addr().String(), "LATCHKEY_TOKEN=lka_planted", "LATCHKEY_CA=/nowhere/planted")
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "planted") {
+			t.Errorf("completing %q: %v %s", line, err, out)
+		}
+		if line[0] == "" && !strings.Contains(string(out), "machine\t") {
+			t.Errorf("no commands: %s", out)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-asked:
+		t.Error("completion asked the server")
+	default:
+	}
+}
