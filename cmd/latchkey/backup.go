@@ -55,12 +55,16 @@ func (p *program) restore() *cobra.Command {
 		if err := d.check(); err != nil {
 			return err
 		}
-		m, aside, err := store.Restore{File: args[0], Dir: d.dir, KeyFile: d.keyFile, Replace: p.yes, Now: now}.Run(ctx)
+		m, aside, err := store.Restore{File: args[0], Dir: d.dir, KeyFile: d.keyFile, Database: d.database, Replace: p.yes, Now: now}.Run(ctx)
 		if err != nil {
 			return err
 		}
 		if aside != "" {
-			fmt.Fprintf(p.err, "latchkey: note: the database that was there lies in %s\n", visible(aside))
+			where := aside
+			if d.database != "" {
+				where = "the schema " + aside
+			}
+			fmt.Fprintf(p.err, "latchkey: note: the database that was there lies in %s\n", visible(where))
 		}
 		return p.say(m, "%s: restored as of %s", d.dir, when(m.CreatedAt))
 	})

@@ -90,7 +90,11 @@ func (c *checked) directory(ctx context.Context, d dataFlags) {
 	if key == "" {
 		key = filepath.Join(d.dir, store.MasterKeyFile)
 	}
-	for _, path := range []string{d.dir, filepath.Join(d.dir, store.DatabaseFile), key} {
+	paths := []string{d.dir, key}
+	if d.database == "" {
+		paths = append(paths, filepath.Join(d.dir, store.DatabaseFile))
+	}
+	for _, path := range paths {
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -107,7 +111,7 @@ func (c *checked) directory(ctx context.Context, d dataFlags) {
 }
 
 func (c *checked) database(ctx context.Context, d dataFlags) {
-	db, err := d.open(ctx)
+	db, err := d.openExisting(ctx)
 	if err != nil {
 		c.problem("%v", err)
 		return
@@ -126,7 +130,10 @@ func (c *checked) database(ctx context.Context, d dataFlags) {
 		}
 	}
 	if has, err := db.HasAdmins(ctx); err == nil && !has {
-		c.Notes = append(c.Notes, "there is no administrator yet: latchkey admin create NAME --data "+d.dir)
+		c.Notes = append(c.Notes, "there is no administrator yet: latchkey admin create NAME "+d.again())
+	}
+	if risks, err := db.Risks(ctx); err == nil {
+		c.Notes = append(c.Notes, risks...)
 	}
 }
 

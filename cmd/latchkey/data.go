@@ -2,15 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"latchkey"
 	"latchkey/internal/store"
 )
 
@@ -21,7 +15,7 @@ type dataFlags struct {
 
 func (d *dataFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&d.dir, "data", "", "the data directory")
-	c.Flags().StringVar(&d.database, "database", "", "postgres://… instead of the embedded database (not in this version)")
+	c.Flags().StringVar(&d.database, "database", "", "postgres://USER@HOST/DATABASE instead of the embedded database; the password from the file that PGPASSFILE names")
 	c.Flags().StringVar(&d.keyFile, "key-file", "", "the master key, where it is not DIR/master.key")
 	if err := c.MarkFlagRequired("data"); err != nil {
 		panic(err) // the flag is defined above
@@ -36,27 +30,45 @@ func (d *dataFlags) optional(c *cobra.Command) {
 
 // openExisting is open for a verb that only looks: it makes no new server.
 func (d *dataFlags) openExisting(ctx context.Context) (*store.DB, error) {
-	if _, err := os.Stat(filepath.Join(d.dir, store.DatabaseFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil, latchkey.Errorf(latchkey.NotFound, "there is no database in %s", d.dir)
-	}
-	return d.open(ctx)
+	c := d.config()
+	c.Existing = true
+	return d.openAs(ctx, c)
 }
 
 func (d *dataFlags) open(ctx context.Context) (*store.DB, error) {
+	return d.openAs(ctx, d.config())
+}
+
+func (d *dataFlags) config() store.Config {
+	return store.Config{Dir: d.dir, KeyFile: d.keyFile, Database: d.database, Now: now}
+}
+
+func (d *dataFlags) openAs(ctx context.Context, c store.Config) (*store.DB, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Config{Dir: d.dir, KeyFile: d.keyFile, Now: now})
+	return store.Open(ctx, c)
 }
 
+// check refuses what would fail later, before anything is made.
 func (d *dataFlags) check() error {
-	if d.database == "" {
+	switch {
+	case d.database == "":
 		return nil
+	case d.dir == "":
+		return &usageError{"--database needs --data", "the directory for the master key and the CA's certificate"}
 	}
-	u, err := url.Parse(d.database)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return usagef("--database takes a postgres:// address")
+	return store.CheckAddress(d.database)
+}
+
+// again is how a person names the same place on another command line.
+func (d *dataFlags) again() string {
+	place := "--data " + quoted(d.dir)
+	if d.database != "" {
+		place += " --database " + quoted(d.database)
 	}
-	return latchkey.Errorf(latchkey.Invalid, "PostgreSQL comes later: this version knows the embedded database only").
-		WithHint("leave out --database")
+	if d.keyFile != "" {
+		place += " --key-file " + quoted(d.keyFile)
+	}
+	return place
 }

@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,11 +31,18 @@ import (
 
 	"latchkey"
 	"latchkey/internal/api"
+	"latchkey/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"latchkey": func() { os.Exit(Main()) }})
+	testscript.Main(withPostgres{m}, map[string]func(){"latchkey": func() { os.Exit(Main()) }})
 }
+
+// withPostgres ends the PostgreSQL of the scripts behind them.
+type withPostgres struct{ m *testing.M }
+
+// Run implements testscript.TestingM.
+func (w withPostgres) Run() int { return storetest.Once(w.m) }
 
 // The scripts are what a person types, against a real server on loopback.
 func TestScripts(t *testing.T) {
@@ -45,6 +53,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server":    startServer,
+			"postgres":  func(ts *testscript.TestScript, _ bool, args []string) { ts.Setenv(args[0], storetest.Postgres(t)) },
 			"exits":     exits,
 			"json":      jsonHas,
 			"mode":      ownerOnly,
@@ -92,7 +101,7 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	case <-time.After(60 * time.Second):
 		ts.Fatalf("the server does not say where it listens")
 	}
-	firstAdmin(ts, data)
+	firstAdmin(ts, data, args)
 }
 
 var served = regexp.MustCompile(`serving administrators at (https://\S+)`)
@@ -107,8 +116,12 @@ func watch(from io.Reader, log io.Writer, url chan<- string) {
 	}
 }
 
-func firstAdmin(ts *testscript.TestScript, data string) {
-	raw, err := latchkeyCommand(ts, "admin", "create", "root", "--data", data, "--json").Output()
+func firstAdmin(ts *testscript.TestScript, data string, args []string) {
+	create := []string{"admin", "create", "root", "--data", data, "--json"}
+	if i := slices.Index(args, "--database"); i >= 0 {
+		create = append(create, args[i:i+2]...)
+	}
+	raw, err := latchkeyCommand(ts, create...).Output()
 	ts.Check(err)
 	var made created
 	ts.Check(json.Unmarshal(raw, &made))

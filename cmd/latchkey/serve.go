@@ -164,7 +164,12 @@ func (p *program) welcome(ctx context.Context, db *store.DB, f serveFlags, s *se
 	say("CA file %s", s.caFile)
 	say("CA SHA-256 %s", s.caSHA256)
 	if err == nil && !has {
-		say("there is no administrator yet; on this machine: latchkey admin create NAME --data %s", f.dir)
+		say("there is no administrator yet; on this machine: latchkey admin create NAME %s", f.again())
+	}
+	if risks, err := db.Risks(ctx); err == nil {
+		for _, r := range risks {
+			say("warning: %s", r)
+		}
 	}
 	fmt.Fprint(p.err, text.String())
 }

@@ -21,6 +21,8 @@ type engine interface {
 	row(ctx context.Context, query string, args ...any) scanner
 	// size is in bytes, on the disk.
 	size(ctx context.Context) (int64, error)
+	// risks are settings that let a power cut take back a commit.
+	risks(ctx context.Context) ([]string, error)
 	// snapshot copies the database as it is at one moment into an SQLite file.
 	snapshot(ctx context.Context, file string) error
 	// explain says what an administrator can do about an error of opening.

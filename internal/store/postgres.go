@@ -178,6 +178,17 @@ func (n *networked) size(ctx context.Context) (bytes int64, err error) {
 	return bytes, err
 }
 
+func (n *networked) risks(ctx context.Context) (risks []string, err error) {
+	const query = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name"
+	err = n.query(ctx, func(r *sql.Rows) error {
+		var name string
+		err := r.Scan(&name)
+		risks = append(risks, fmt.Sprintf("the database has %s = off: a power cut may take back what was committed, and a code could be used twice", name))
+		return err
+	}, query)
+	return risks, err
+}
+
 // explain says what an administrator can do about an error of Open. PostgreSQL
 // and the driver repeat no password in their errors.
 func (n *networked) explain(err error) error {

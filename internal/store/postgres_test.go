@@ -154,6 +154,16 @@ func TestWhoOnlyLooksMakesNoDeployment(t *testing.T) {
 	}
 }
 
+func TestADatabaseThatIsNotThereIsNamed(t *testing.T) {
+	t.Parallel()
+	p := place{filepath.Join(t.TempDir(), "data"), strings.Replace(storetest.Postgres(t), "@/", "@/no", 1)}
+	_, err := Open(t.Context(), p.config())
+	e, ok := errors.AsType[*latchkey.Error](err)
+	if !ok || e.Code != latchkey.NotFound || !strings.Contains(e.Hint, "CREATE DATABASE no") {
+		t.Errorf("%v", err)
+	}
+}
+
 // What a transaction read is still so when it commits: of two owners who
 // disable each other at the same moment, one stays.
 func TestOneOwnerStaysWhoeverIsFaster(t *testing.T) {

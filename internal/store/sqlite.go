@@ -134,6 +134,9 @@ func (e *embedded) size(context.Context) (int64, error) {
 	return all, nil
 }
 
+// risks: every connection brings its own settings.
+func (e *embedded) risks(context.Context) ([]string, error) { return nil, nil }
+
 // snapshot copies the database in one read transaction.
 func (e *embedded) snapshot(ctx context.Context, file string) error {
 	pool, err := sql.Open("sqlite", dsn(e.path))

@@ -65,9 +65,6 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}
-	if err := makeDir(c.Dir); err != nil {
-		return nil, err
-	}
 	if c.KeyFile == "" {
 		c.KeyFile = filepath.Join(c.Dir, MasterKeyFile)
 	}
@@ -76,7 +73,10 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{now: c.Now, rand: c.Rand, dir: c.Dir, on: on}
-	if err := db.open(ctx, c.KeyFile); err != nil {
+	if err = makeDir(c.Dir); err == nil {
+		err = db.open(ctx, c.KeyFile)
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil

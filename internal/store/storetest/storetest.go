@@ -30,17 +30,27 @@ var (
 // Main runs the tests of a package on every engine; TestMain hands its result
 // to os.Exit. What is measured or looked for is not done twice.
 func Main(m *testing.M) (code int) {
-	defer func() {
-		if shared.cluster != nil {
-			shared.cluster.Remove()
-		}
-	}()
+	defer end()
 	if code = m.Run(); code != 0 || once() {
 		return code
 	}
 	networked.Store(true)
 	fmt.Println("and once more, on PostgreSQL")
 	return m.Run()
+}
+
+// Once runs the tests of a package as they are; each says for itself what it
+// runs on.
+func Once(m *testing.M) int {
+	defer end()
+	return m.Run()
+}
+
+// end stops the PostgreSQL that the tests started.
+func end() {
+	if shared.cluster != nil {
+		shared.cluster.Remove()
+	}
 }
 
 func once() bool {
