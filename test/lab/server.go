@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,6 +27,7 @@ type Server struct {
 
 	lab     *Lab
 	cell    *Cell
+	number  int // of the server in its deployment
 	program string
 	clock   *Clock
 	args    []string
@@ -37,30 +40,55 @@ type Server struct {
 // go to `latchkey serve`.
 func (l *Lab) Serve(clock *Clock, args ...string) *Server {
 	l.tb.Helper()
+	s := l.newServer(0, clock, args)
+	s.Start()
+	s.firstAdmin()
+	return s
+}
+
+func (l *Lab) newServer(number int, clock *Clock, args []string) *Server {
 	built := programs(l.tb)
-	s := &Server{Data: filepath.Join(l.dir, "server"), lab: l, cell: l.server, program: built.Server, clock: clock, args: args}
+	s := &Server{Data: filepath.Join(l.dir, "server"), lab: l, cell: l.server, number: number, program: built.Server, clock: clock, args: args}
+	if number > 0 {
+		s.Data += strconv.Itoa(number)
+	}
 	if clock != nil {
 		s.program = built.ClockServer
 	}
-	s.Start()
+	return s
+}
+
+// firstAdmin makes the deployment's first administrator.
+func (s *Server) firstAdmin(args ...string) {
+	s.lab.tb.Helper()
 	var created struct{ Token, CA string }
-	s.decode(s.cell.finish(s.command("admin", "create", "root", "--data", s.Data, "--json"), ""), &created)
+	s.decode(s.cell.finish(s.command(append([]string{"admin", "create", "root", "--data", s.Data, "--json"}, args...)...), ""), &created)
 	if created.Token == "" || created.CA == "" {
-		l.tb.Fatalf("lab: admin create --json without token or ca")
+		s.lab.tb.Fatalf("lab: admin create --json without token or ca")
 	}
 	s.token, s.ca = created.Token, created.CA
-	return s
 }
 
 // Start runs the server, again after Stop or Kill, and waits until it listens.
 func (s *Server) Start() {
 	s.lab.tb.Helper()
-	s.Process = *s.cell.start(filepath.Join(s.lab.dir, "server.log"), s.command(append([]string{
+	admins, agents := adminPort+10*s.number, agentPort+10*s.number
+	args := []string{
 		"serve", "--data", s.Data,
-		"--listen", fmt.Sprintf("0.0.0.0:%d", adminPort), "--public-url", fmt.Sprintf("https://%s:%d", ServerName, adminPort),
-		"--agent-listen", fmt.Sprintf("0.0.0.0:%d", agentPort), "--agent-url", fmt.Sprintf("https://%s:%d", ServerName, agentPort),
-	}, s.args...)...))
-	s.ready("the ports", func() bool { return s.cell.listens(adminPort) && s.cell.listens(agentPort) })
+		"--listen", fmt.Sprintf("0.0.0.0:%d", admins), "--public-url", s.url(),
+		"--agent-listen", fmt.Sprintf("0.0.0.0:%d", agents),
+	}
+	if !slices.Contains(s.args, "--agent-url") {
+		args = append(args, "--agent-url", agentURL(s.number))
+	}
+	s.Process = *s.cell.start(s.Data+".log", s.command(append(args, s.args...)...))
+	s.ready("the ports", func() bool { return s.cell.listens(admins) && s.cell.listens(agents) })
+}
+
+func (s *Server) url() string { return fmt.Sprintf("https://%s:%d", ServerName, adminPort+10*s.number) }
+
+func agentURL(number int) string {
+	return fmt.Sprintf("https://%s:%d", ServerName, agentPort+10*number)
 }
 
 func (s *Server) command(args ...string) *exec.Cmd {
@@ -86,7 +114,7 @@ func (s *Server) Try(args ...string) Result {
 
 // environ makes a shell the first administrator's.
 func (s *Server) environ() []string {
-	return []string{fmt.Sprintf("LATCHKEY_SERVER=https://%s:%d", ServerName, adminPort), "LATCHKEY_TOKEN=" + s.token, "LATCHKEY_CA=" + s.ca}
+	return []string{"LATCHKEY_SERVER=" + s.url(), "LATCHKEY_TOKEN=" + s.token, "LATCHKEY_CA=" + s.ca}
 }
 
 // Do runs an admin verb that has to succeed and returns what it printed.

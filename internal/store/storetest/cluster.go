@@ -122,7 +122,10 @@ func (c *Cluster) Start() error {
 	c.running, c.done = cmd, make(chan struct{})
 	began := make(chan error)
 	go func() {
-		runtime.LockOSThread() // it ends with this thread, should the tests be killed
+		// PostgreSQL ends with this thread, should the tests be killed. The thread
+		// stays: other children may end with it too.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		began <- cmd.Start()
 		_ = cmd.Wait()
 		close(c.done)
