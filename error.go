@@ -20,6 +20,9 @@ const (
 	Expired      Code = "expired"      // a token or code is past its time
 	Exhausted    Code = "exhausted"    // a token or code is used up
 	Busy         Code = "busy"         // try again later
+	KeyReused    Code = "key_reused"   // the key of a command belongs to another one
+	InProgress   Code = "in_progress"  // the same command is under way
+	Interrupted  Code = "interrupted"  // the command was cut off; whether it was carried out is not known
 )
 
 // An Error carries a code, a sentence for a person and, where there is one, a

@@ -24,6 +24,7 @@ const (
 	EnrollmentRemoved    EventKind = "enrollment.removed"
 	PolicySet            EventKind = "policy.set"
 	PolicyDeleted        EventKind = "policy.deleted"
+	MachineTokenRevoked  EventKind = "machine.token_revoked"
 	MachineTokenCreated  EventKind = "machine.token_created"
 	MachineEnrolled      EventKind = "machine.enrolled"
 	MachineApproved      EventKind = "machine.approved"

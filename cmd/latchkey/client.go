@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 
 	"latchkey"
@@ -94,11 +96,42 @@ func (p *program) delete(ctx context.Context, path string, n names) error {
 }
 
 func (p *program) do(ctx context.Context, method, path string, in, out any, n names) error {
+	_, err := p.send(ctx, apiclient.Request{Method: method, Path: path, In: in, Out: out}, n)
+	return err
+}
+
+// send names every POST: what is sent again because the answer got lost is not
+// carried out again.
+func (p *program) send(ctx context.Context, r apiclient.Request, n names) (http.Header, error) {
 	c, err := p.client()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return named(c.Do(ctx, method, path, in, out), n)
+	if r.Method == http.MethodPost {
+		r.Key = p.nextKey()
+	}
+	header, err := c.Send(ctx, r)
+	return header, named(err, n)
+}
+
+// nextKey is the key of the next POST of this command: --idempotency-key, so that
+// a script can repeat the whole command, or a random one.
+func (p *program) nextKey() string {
+	if p.key == "" {
+		p.key = rand.Text()
+	}
+	p.posts++
+	return p.key + "-" + strconv.Itoa(p.posts)
+}
+
+// all reads a list to its end.
+func all[T any](ctx context.Context, p *program, path string, n names) ([]T, error) {
+	c, err := p.client()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := apiclient.All[T](ctx, c, path)
+	return rows, named(err, n)
 }
 
 // named says which user or machine it is that does not exist.

@@ -33,6 +33,8 @@ type streams struct {
 type program struct {
 	streams
 	server, tokenFile, caFile string
+	key                       string // of this command's POSTs
+	posts                     int    // sent so far
 	json, yes                 bool
 }
 
@@ -128,6 +130,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 server unreachable
 	f.StringVar(&p.tokenFile, "token-file", "", "file with the token (LATCHKEY_TOKEN holds the token itself)")
 	f.StringVar(&p.caFile, "ca", "", "file with the server's CA (LATCHKEY_CA)")
 	f.BoolVar(&p.json, "json", false, "print JSON for scripts")
+	f.StringVar(&p.key, "idempotency-key", "", "name this command: repeated within a day under the same key it is not carried out again")
 	f.BoolVar(&p.yes, "yes", false, "do what cannot be undone")
 	root.AddCommand(p.serve(), p.admin(), p.user(), p.authenticator(), p.policy(), p.machine(), p.enrollment(), p.report(),
 		p.audit(), p.apiToken(), p.backup(), p.restore(), p.config(), p.doctor(), p.manual())

@@ -45,7 +45,9 @@ func (p *program) enrollmentList(use, short string) *cobra.Command {
 
 func (p *program) enrollments(ctx context.Context, user, machine string, out *[]api.Enrollment) error {
 	q := url.Values{"user": {user}, "machine": {machine}}
-	return p.get(ctx, apiclient.Path("enrollments")+"?"+q.Encode(), out, nil)
+	rows, err := all[api.Enrollment](ctx, p, apiclient.Path("enrollments")+"?"+q.Encode(), nil)
+	*out = rows
+	return err
 }
 
 func enrollmentTable(all []api.Enrollment, head ...string) *table {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,12 +27,15 @@ func (p *program) machine() *cobra.Command {
 		p.machineExempt(),
 		p.machineSet(),
 		verb("remove MACHINE", "Remove a machine for good", p.machineRemove),
-		p.group("token", "Tokens with which machines join", p.tokenCreate()))
+		p.group("token", "Tokens with which machines join",
+			p.tokenCreate(),
+			verb("list", "List the tokens with which machines can still join", p.tokenList),
+			verb("revoke ID", "End a token; machines that joined with it stay", p.tokenRevoke)))
 }
 
 func (p *program) machineList(ctx context.Context, _ []string) error {
-	var all []api.Machine
-	if err := p.get(ctx, apiclient.Path("machines"), &all, nil); err != nil {
+	all, err := all[api.Machine](ctx, p, apiclient.Path("machines"), nil)
+	if err != nil {
 		return err
 	}
 	t := &table{head: []string{"NAME", "STATE", "MODE", "OS", "AGENT", "KEYS", "LAST CONTACT"}}
@@ -183,14 +187,15 @@ func (p *program) machineRemove(ctx context.Context, args []string) error {
 
 func (p *program) tokenCreate() *cobra.Command {
 	var uses int
-	var ttl string
+	var ttl, pattern string
+	var approve bool
 	c := verb("create", "Create a token with which machines join", func(ctx context.Context, _ []string) error {
 		life, err := parseDuration(ttl)
 		if err != nil {
 			return &usageError{fmt.Sprintf("%q is not a duration", ttl), "24h or 30d"}
 		}
 		var made api.Token
-		in := api.CreateToken{Uses: uses, TTLSeconds: int(life / time.Second)}
+		in := api.CreateToken{Uses: uses, TTLSeconds: int(life / time.Second), NamePattern: pattern, Approve: approve}
 		if uses < 1 || life < time.Second {
 			return &usageError{"--uses and --ttl must be positive", ""}
 		}
@@ -204,5 +209,26 @@ func (p *program) tokenCreate() *cobra.Command {
 	})
 	c.Flags().IntVar(&uses, "uses", 1, "how many machines may join with it")
 	c.Flags().StringVar(&ttl, "ttl", "24h", "how long it is good for, at most 30d")
+	c.Flags().StringVar(&pattern, "name-pattern", "", "which names the machines may have: * is any run of characters, ? any one (lab-*)")
+	c.Flags().BoolVar(&approve, "approve", false, "machines that join wait until machine approve")
 	return c
+}
+
+func (p *program) tokenList(ctx context.Context, _ []string) error {
+	all, err := all[api.MachineToken](ctx, p, apiclient.Path("machine-tokens"), nil)
+	if err != nil {
+		return err
+	}
+	t := &table{head: []string{"ID", "BY", "USES LEFT", "NAMES", "APPROVE", "EXPIRES"}}
+	for _, k := range all {
+		t.add(k.ID, k.CreatedBy, fmt.Sprintf("%d of %d", k.UsesLeft, k.Uses), cmp.Or(k.NamePattern, "any"), yesNo(k.Approve), when(k.ExpiresAt))
+	}
+	return p.print(all, t.write)
+}
+
+func (p *program) tokenRevoke(ctx context.Context, args []string) error {
+	if err := p.delete(ctx, apiclient.Path("machine-tokens", args[0]), names{"token": args[0]}); err != nil {
+		return err
+	}
+	return p.say(none{}, "%s: revoked", args[0])
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,14 +20,14 @@ import (
 func (p *program) policy() *cobra.Command {
 	return p.group("policy", "Set, show, delete and explain policies",
 		p.policySet(),
-		verb("show NAME", "Show a policy document", p.policyShow),
+		p.policyShow(),
 		verb("list", "List policies in the order in which they are tried", p.policyList),
 		verb("delete NAME", "Delete a policy", p.policyDelete),
 		p.policyExplain(), p.policyTokenSize())
 }
 
 func (p *program) policySet() *cobra.Command {
-	var file string
+	var file, tag string
 	c := verb("set", "Merge policy documents from a file, by name", func(ctx context.Context, _ []string) error {
 		if file == "" {
 			return &usageError{"no file is given", "latchkey policy set -f FILE; - reads standard input"}
@@ -38,8 +39,8 @@ func (p *program) policySet() *cobra.Command {
 		if !json.Valid(document) {
 			return latchkey.Errorf(latchkey.Invalid, "%s is not JSON", file)
 		}
-		var set api.PoliciesSet
-		if err := p.post(ctx, apiclient.Path("policies"), json.RawMessage(document), &set, nil); err != nil {
+		set, err := p.mergePolicies(ctx, document, tag)
+		if err != nil {
 			return err
 		}
 		for _, n := range set.Notes {
@@ -52,21 +53,52 @@ func (p *program) policySet() *cobra.Command {
 		})
 	})
 	c.Flags().StringVarP(&file, "file", "f", "", "a policy document or a list of them; - reads standard input")
+	c.Flags().StringVar(&tag, "if-match", "", "set only what is still as it was: the tag from policy show --tag")
 	return c
 }
 
-func (p *program) policyShow(ctx context.Context, args []string) error {
-	var one latchkey.Policy
-	if err := p.get(ctx, apiclient.Path("policies", args[0]), &one, names{"policy": args[0]}); err != nil {
-		return err
+// mergePolicies sends what was read with it: a change that somebody else makes
+// in between is a conflict, and not overwritten.
+func (p *program) mergePolicies(ctx context.Context, document []byte, tag string) (set api.PoliciesSet, err error) {
+	if tag == "" {
+		var now []latchkey.Policy
+		header, err := p.send(ctx, apiclient.Request{Method: http.MethodGet, Path: apiclient.Path("policies"), Out: &now}, nil)
+		if err != nil {
+			return set, err
+		}
+		tag = header.Get("ETag")
 	}
-	p.json = true // the document is JSON for people too: it is what policy set takes
-	return p.print(one, nil)
+	_, err = p.send(ctx, apiclient.Request{
+		Method: http.MethodPost, Path: apiclient.Path("policies"), In: json.RawMessage(document), Out: &set, IfMatch: tag,
+	}, nil)
+	return set, err
+}
+
+func (p *program) policyShow() *cobra.Command {
+	var tagOnly bool
+	c := verb("show NAME", "Show a policy document", func(ctx context.Context, args []string) error {
+		one, tag, err := p.onePolicy(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if tagOnly {
+			return p.print(map[string]string{"name": one.Name, "tag": tag}, func(w io.Writer) { fmt.Fprintln(w, tag) })
+		}
+		p.json = true // the document is JSON for people too: it is what policy set takes
+		return p.print(one, nil)
+	})
+	c.Flags().BoolVar(&tagOnly, "tag", false, "print the tag of the policy as it is now, for policy set --if-match")
+	return c
+}
+
+func (p *program) onePolicy(ctx context.Context, name string) (one latchkey.Policy, tag string, err error) {
+	header, err := p.send(ctx, apiclient.Request{Method: http.MethodGet, Path: apiclient.Path("policies", name), Out: &one}, names{"policy": name})
+	return one, header.Get("ETag"), err
 }
 
 func (p *program) policyList(ctx context.Context, _ []string) error {
-	var all []latchkey.Policy
-	if err := p.get(ctx, apiclient.Path("policies"), &all, nil); err != nil {
+	all, err := all[latchkey.Policy](ctx, p, apiclient.Path("policies"), nil)
+	if err != nil {
 		return err
 	}
 	t := &table{head: []string{"NAME", "PRIORITY", "USERS", "FACTORS", "OFFLINE"}}
@@ -106,15 +138,15 @@ func offline(one latchkey.Policy) string {
 }
 
 func (p *program) policyDelete(ctx context.Context, args []string) error {
-	var one latchkey.Policy
-	n := names{"policy": args[0]}
-	if err := p.get(ctx, apiclient.Path("policies", args[0]), &one, n); err != nil {
+	one, tag, err := p.onePolicy(ctx, args[0])
+	if err != nil {
 		return err
 	}
 	if err := p.confirmed(fmt.Sprintf("This deletes policy %s; its users (%s) get the next policy that matches.", one.Name, subjects(one.Users))); err != nil {
 		return err
 	}
-	if err := p.delete(ctx, apiclient.Path("policies", args[0]), n); err != nil {
+	r := apiclient.Request{Method: http.MethodDelete, Path: apiclient.Path("policies", args[0]), IfMatch: tag}
+	if _, err := p.send(ctx, r, names{"policy": args[0]}); err != nil {
 		return err
 	}
 	return p.say(none{}, "%s: deleted", one.Name)

@@ -48,8 +48,8 @@ func (p *program) apiTokenCreate() *cobra.Command {
 }
 
 func (p *program) apiTokenList(ctx context.Context, _ []string) error {
-	var all []api.APIToken
-	if err := p.get(ctx, apiclient.Path("tokens"), &all, nil); err != nil {
+	all, err := all[api.APIToken](ctx, p, apiclient.Path("tokens"), nil)
+	if err != nil {
 		return err
 	}
 	t := &table{head: []string{"ID", "ADMIN", "ROLE", "LABEL", "SCOPES", "CREATED", "EXPIRES"}}

@@ -53,8 +53,8 @@ func (p *program) userSetGroups() *cobra.Command {
 }
 
 func (p *program) userList(ctx context.Context, _ []string) error {
-	var all []api.User
-	if err := p.get(ctx, apiclient.Path("users"), &all, nil); err != nil {
+	all, err := all[api.User](ctx, p, apiclient.Path("users"), nil)
+	if err != nil {
 		return err
 	}
 	t := &table{head: []string{"NAME", "DISABLED", "GROUPS", "AUTHENTICATORS"}}

@@ -337,7 +337,7 @@ func TestAnAnswerThatGotLostCostsNoSecondUse(t *testing.T) {
 	w.ok(os.Remove(filepath.Join(w.state, "settings.dsse")))
 	_, err = agent.Enroll(t.Context(), join)
 	w.ok(err)
-	machines, err := w.db.Machines(t.Context())
+	machines, err := w.db.Machines(t.Context(), latchkey.Page{})
 	w.ok(err)
 	if len(machines) != 1 {
 		t.Errorf("the server knows %d machines", len(machines))

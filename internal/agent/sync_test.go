@@ -89,7 +89,7 @@ func TestL03WhoIsDisenrolledIsWipedAtTheNextContact(t *testing.T) {
 	w.ok(err)
 	w.ok(w.db.Disenroll(t.Context(), u.ID, m.ID, latchkey.Event{Kind: latchkey.EnrollmentRemoved}))
 	w.sync()
-	rows, err := w.db.EnrollmentRows(t.Context(), "", "")
+	rows, err := w.db.EnrollmentRows(t.Context(), "", "", latchkey.Page{})
 	w.ok(err)
 	for _, r := range rows {
 		if r.User.Name == "ana" {

@@ -111,6 +111,11 @@ type MachineChange struct {
 type CreateToken struct {
 	Uses       int `json:"uses,omitempty"`        // 1 by default
 	TTLSeconds int `json:"ttl_seconds,omitempty"` // 24 h by default, 30 d at most
+	// NamePattern is which names the machines may have: * any run of characters,
+	// ? any one. Empty: any name.
+	NamePattern string `json:"name_pattern,omitempty"`
+	// Approve: machines that join wait until an administrator approves of them.
+	Approve bool `json:"approve,omitempty"`
 }
 
 // Token is an enrollment token; it is shown once.
@@ -118,6 +123,21 @@ type Token struct {
 	Token     string    `json:"token"`
 	ExpiresAt time.Time `json:"expires_at"`
 	Uses      int       `json:"uses"`
+
+	NamePattern string `json:"name_pattern,omitempty"`
+	Approve     bool   `json:"approve,omitempty"`
+}
+
+// MachineToken is an enrollment token without its secret.
+type MachineToken struct {
+	ID          string    `json:"id"`
+	CreatedBy   string    `json:"created_by"`
+	CreatedAt   time.Time `json:"created_at"`
+	ExpiresAt   time.Time `json:"expires_at"`
+	Uses        int       `json:"uses"`
+	UsesLeft    int       `json:"uses_left"`
+	NamePattern string    `json:"name_pattern"` // "": any name
+	Approve     bool      `json:"approve"`
 }
 
 // Enrollment is one row of the offline enrollment report.

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 )
 
 // Decode reads a JSON body strictly (see seal.DecodeStrict). Its errors carry
-// the code Invalid and may be shown: they name keys, never repeat values.
+// the code Invalid and may be shown: they name keys that are words, and never
+// repeat values.
 func Decode(data []byte, v any) error {
 	err := seal.DecodeStrict(data, v)
 	if err == nil {
@@ -30,8 +32,24 @@ func Decode(data []byte, v any) error {
 	if strings.Contains(text, "json: ") || strings.Contains(text, "Time.Unmarshal") { // encoding/json's own words may quote the value
 		text = "the document cannot be read"
 	}
-	return latchkey.Errorf(latchkey.Invalid, "%s", text)
+	return latchkey.Errorf(latchkey.Invalid, "%s", quoted.ReplaceAllStringFunc(text, wordOnly))
 }
+
+// quoted is a key that an error names.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
+// wordOnly repeats a key that may be a slip of the pen. A key of anything but
+// letters may be a secret in the wrong place.
+func wordOnly(key string) string {
+	letter := func(r rune) bool { return r == '_' || r == '.' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+	if len(key) > maxWord+2 || strings.TrimFunc(key[1:len(key)-1], letter) != "" {
+		return `"…"`
+	}
+	return key
+}
+
+// maxWord is longer than any key of ours, in bytes.
+const maxWord = 24
 
 func orDocument(field string) string {
 	if field == "" {

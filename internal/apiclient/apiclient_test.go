@@ -3,9 +3,13 @@ package apiclient_test
 import (
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,5 +105,68 @@ func TestAnotherCAIsNotBelieved(t *testing.T) {
 	}
 	if err := c.Do(t.Context(), "GET", apiclient.Path("users"), nil, nil); !errors.Is(err, apiclient.ErrUnreachable) {
 		t.Errorf("Do = %v, want unreachable", err)
+	}
+}
+
+// An answer that got lost on the way is asked for again under the same key; a
+// command without a key is sent once.
+func TestALostAnswerIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	keys, bodies := []string{}, []string{}
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		keys, bodies = append(keys, r.Header.Get("Idempotency-Key")), append(bodies, string(raw))
+		n := len(keys)
+		mu.Unlock()
+		switch n {
+		case 1:
+			panic(http.ErrAbortHandler)
+		case 2:
+			w.WriteHeader(http.StatusConflict)
+			_, _ = w.Write([]byte(`{"status":409,"code":"in_progress","title":"Conflict"}`))
+		default:
+			_, _ = w.Write([]byte(`{"name":"ana"}`))
+		}
+	})
+	var out struct{ Name string }
+	_, err := c.Send(t.Context(), apiclient.Request{Method: "POST", Path: "/api/v1/users", In: map[string]string{"name": "ana"}, Out: &out, Key: "k-1"})
+	if err != nil || out.Name != "ana" {
+		t.Fatalf("%v, %+v", err, out)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i := range keys {
+		if len(keys) < 3 || keys[i] != "k-1" || bodies[i] != `{"name":"ana"}` {
+			t.Fatalf("sent under %q: %q", keys, bodies)
+		}
+	}
+}
+
+func TestACommandWithoutAKeyIsSentOnce(t *testing.T) {
+	t.Parallel()
+	var sent atomic.Int32
+	c := client(t, func(http.ResponseWriter, *http.Request) { sent.Add(1); panic(http.ErrAbortHandler) })
+	if err := c.Do(t.Context(), "POST", "/api/v1/users", nil, nil); !errors.Is(err, apiclient.ErrUnreachable) || sent.Load() != 1 {
+		t.Errorf("sent %d times: %v", sent.Load(), err)
+	}
+}
+
+func TestAListIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		if q.Get("user") != "ana" || q.Get("limit") == "" {
+			t.Errorf("asked for %s", r.URL.RawQuery)
+		}
+		if q.Get("cursor") == "" {
+			w.Header().Set("Link", `<?cursor=x&limit=1000&user=ana>; rel="next"`)
+		}
+		_, _ = fmt.Fprintf(w, `["%s1","%s2"]`, q.Get("cursor"), q.Get("cursor"))
+	})
+	all, err := apiclient.All[string](t.Context(), c, "/api/v1/enrollments?user=ana")
+	if err != nil || strings.Join(all, " ") != "1 2 x1 x2" {
+		t.Errorf("%v, %v", all, err)
 	}
 }

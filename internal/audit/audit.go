@@ -12,12 +12,16 @@ import (
 	"latchkey/internal/api"
 )
 
-// MaxLines is the most lines that one question is answered with.
-const MaxLines = 1000
+// How many lines one question is answered with: at most, and where it does not
+// say.
+const (
+	MaxLines = 1000
+	Lines    = 100
+)
 
 // A Query chooses lines; zero fields choose all.
 type Query struct {
-	Limit    int       // newest lines, 1 to MaxLines; 0 means 100
+	Limit    int       // newest lines, 1 to MaxLines; 0 means Lines
 	User     string    // by name, in any case
 	Machine  string    // by name, in any case
 	Kind     string    // an event kind
@@ -41,7 +45,7 @@ func New(store Store) *Audit { return &Audit{store} }
 // trail is read.
 func (a *Audit) List(ctx context.Context, q Query) ([]api.Event, error) {
 	if q.Limit == 0 {
-		q.Limit = 100
+		q.Limit = Lines
 	}
 	if q.Limit < 1 || q.Limit > MaxLines {
 		return nil, latchkey.Errorf(latchkey.Invalid, "limit must be 1 to %d", MaxLines)

@@ -45,7 +45,9 @@ type Door struct {
 // Store is the part of the database that fleet needs. Methods that change
 // something write the event in the same transaction.
 type Store interface {
-	Machines(ctx context.Context) ([]latchkey.Machine, error)
+	// Machines lists every machine that is not removed by name: of a page, whose
+	// key is folded name and id, its rows and one more.
+	Machines(ctx context.Context, p latchkey.Page) ([]latchkey.Machine, error)
 	// MachineNamed and Machine return NotFound where there is none.
 	MachineNamed(ctx context.Context, name string) (latchkey.Machine, error)
 	Machine(ctx context.Context, id latchkey.MachineID) (latchkey.Machine, error)
@@ -58,9 +60,15 @@ type Store interface {
 	RemoveMachine(ctx context.Context, id latchkey.MachineID, e latchkey.Event) error
 
 	CreateMachineToken(ctx context.Context, t Ticket, e latchkey.Event) error
+	// MachineTokens returns the tokens that are not past their time, the oldest
+	// first; without their hashes.
+	MachineTokens(ctx context.Context) ([]Ticket, error)
+	// RevokeMachineToken ends a token. NotFound where there is none.
+	RevokeMachineToken(ctx context.Context, id string, e latchkey.Event) error
 	// Join takes a use of the token with the hash and stores the machine: as
 	// pending where its name is taken. The same key again is the same machine
-	// and takes no use. Errors: Unauthorized, Expired, Exhausted, Conflict.
+	// and takes no use. Errors: Unauthorized, Expired, Exhausted, Conflict, and
+	// Forbidden where the token is for other names.
 	Join(ctx context.Context, hash []byte, m latchkey.Machine, e latchkey.Event) (latchkey.Machine, error)
 
 	// Ledger gathers what the server knows of a machine's users: all of them,

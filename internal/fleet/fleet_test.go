@@ -529,7 +529,7 @@ func TestAQuarantinedMachineChangesNothing(t *testing.T) {
 		t.Errorf("%d logons in the trail", n)
 	}
 	w.expect(m.login("ana", w.code(0)), "allow verified_online")
-	rows, err := w.db.EnrollmentRows(w.ctx, "", "")
+	rows, err := w.db.EnrollmentRows(w.ctx, "", "", latchkey.Page{})
 	w.must(err)
 	if len(rows) != 1 || rows[0].Enrollment.Uses != 0 || rows[0].Enrollment.Acked != 0 {
 		t.Errorf("rows %+v", rows)

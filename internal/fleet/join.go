@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 	"time"
 
 	"latchkey"
@@ -20,10 +22,37 @@ const (
 
 // A Ticket is an enrollment token as the server keeps it.
 type Ticket struct {
-	Hash      []byte
-	Uses      int
-	Actor     string
-	ExpiresAt time.Time
+	ID          string
+	Hash        []byte
+	Uses        int
+	Left        int // of them
+	Actor       string
+	NamePattern string // of the machines that may join with it; "" any
+	Approve     bool   // they wait for approval
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+}
+
+// NameFits reports whether a machine's name is one that a pattern means: * is
+// any run of characters, ? any one, in whatever case. A pattern that cannot be
+// read means none.
+func NameFits(pattern, name string) bool {
+	if pattern == "" {
+		return true
+	}
+	ok, err := path.Match(latchkey.FoldName(pattern), latchkey.FoldName(name))
+	return ok && err == nil
+}
+
+// checkPattern refuses a pattern that cannot be meant.
+func checkPattern(pattern string) error {
+	if pattern == "" {
+		return nil
+	}
+	if _, err := path.Match(pattern, ""); err != nil || latchkey.CheckName(pattern) != nil || strings.Contains(pattern, "/") {
+		return latchkey.Errorf(latchkey.Invalid, "the pattern of names cannot be read").WithHint("* is any run of characters, ? any one: lab-*")
+	}
+	return nil
 }
 
 // CreateToken makes a token with which machines join.
@@ -41,6 +70,9 @@ func (f *Fleet) CreateToken(ctx context.Context, actor string, in api.CreateToke
 	case in.TTLSeconds < 0 || in.TTLSeconds > int(MaxTTL/time.Second):
 		return api.Token{}, latchkey.Errorf(latchkey.Invalid, "a token lives 30 days at most")
 	}
+	if err := checkPattern(in.NamePattern); err != nil {
+		return api.Token{}, err
+	}
 	secret := make([]byte, api.TokenSecretSize)
 	if _, err := io.ReadFull(f.rand, secret); err != nil {
 		return api.Token{}, fmt.Errorf("making a token: %w", err)
@@ -54,11 +86,37 @@ func (f *Fleet) CreateToken(ctx context.Context, actor string, in api.CreateToke
 		Time: f.now(), Kind: latchkey.MachineTokenCreated, Actor: actor,
 		Detail: map[string]string{"uses": fmt.Sprint(uses), "expires": expires.Format(time.RFC3339)},
 	}
-	t := Ticket{Hash: seal.HashToken(token.Secret), Uses: uses, Actor: actor, ExpiresAt: expires}
+	if in.NamePattern != "" {
+		e.Detail["names"] = in.NamePattern
+	}
+	if in.Approve {
+		e.Detail["approve"] = "yes"
+	}
+	t := Ticket{Hash: seal.HashToken(token.Secret), Uses: uses, Actor: actor, ExpiresAt: expires, NamePattern: in.NamePattern, Approve: in.Approve}
 	if err := f.store.CreateMachineToken(ctx, t, e); err != nil {
 		return api.Token{}, err
 	}
-	return api.Token{Token: text, ExpiresAt: expires, Uses: uses}, nil
+	return api.Token{Token: text, ExpiresAt: expires, Uses: uses, NamePattern: in.NamePattern, Approve: in.Approve}, nil
+}
+
+// Tokens lists the tokens with which machines can still join.
+func (f *Fleet) Tokens(ctx context.Context) ([]api.MachineToken, error) {
+	all, err := f.store.MachineTokens(ctx)
+	out := make([]api.MachineToken, 0, len(all))
+	for _, t := range all {
+		out = append(out, api.MachineToken{
+			ID: t.ID, CreatedBy: t.Actor, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt,
+			Uses: t.Uses, UsesLeft: t.Left, NamePattern: t.NamePattern, Approve: t.Approve,
+		})
+	}
+	return out, err
+}
+
+// RevokeToken ends a token before its time. Machines that joined with it stay.
+func (f *Fleet) RevokeToken(ctx context.Context, actor, id string) error {
+	return f.store.RevokeMachineToken(ctx, id, latchkey.Event{
+		Time: f.now(), Kind: latchkey.MachineTokenRevoked, Actor: actor, Detail: map[string]string{"token": id},
+	})
 }
 
 // Join enrolls a machine whose identity key, by the SHA-256 of its

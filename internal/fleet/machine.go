@@ -9,16 +9,18 @@ import (
 	"latchkey/internal/api"
 )
 
-// Machines lists every machine that is not removed.
-func (f *Fleet) Machines(ctx context.Context) ([]api.Machine, error) {
-	all, err := f.store.Machines(ctx)
+// Machines lists every machine that is not removed, by name. next is the key
+// that the next page begins after; nil where there is none.
+func (f *Fleet) Machines(ctx context.Context, p latchkey.Page) (page []api.Machine, next []string, err error) {
+	all, err := f.store.Machines(ctx, p)
+	all, next = latchkey.Cut(p, all, func(m latchkey.Machine) []string {
+		return []string{latchkey.FoldName(m.Name), string(m.ID)}
+	})
 	out := []api.Machine{}
 	for _, m := range all {
-		if m.State != latchkey.Removed {
-			out = append(out, wire(m))
-		}
+		out = append(out, wire(m))
 	}
-	return out, err
+	return out, next, err
 }
 
 // Machine returns the machine with a name or id.
@@ -39,7 +41,7 @@ func (f *Fleet) find(ctx context.Context, machine string) (latchkey.Machine, err
 // Approve lets a pending or quarantined machine in. By name the one that waits
 // is meant, where another one in use bears the name too.
 func (f *Fleet) Approve(ctx context.Context, actor, machine string) error {
-	all, err := f.store.Machines(ctx)
+	all, err := f.store.Machines(ctx, latchkey.Page{})
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func TestAMachineIsFoundByNameAndIdUntilItIsRemoved(t *testing.T) {
 		t.Errorf("listed as %+v", got)
 	}
 	w.must(w.fleet.Remove(w.ctx, "admin", "pc-1"))
-	if all, err := w.fleet.Machines(w.ctx); err != nil || len(all) != 0 {
+	if all, _, err := w.fleet.Machines(w.ctx, latchkey.Page{}); err != nil || len(all) != 0 {
 		t.Errorf("still listed: %v, %v", all, err)
 	}
 	for what, err := range map[string]error{

@@ -74,7 +74,7 @@ func TestF10MachinesGoOnWithYesterdaysBackup(t *testing.T) {
 	if got := m.fetch(ana); got.Version <= high-uint64(day.Milliseconds()) {
 		t.Errorf("a bundle of version %d", got.Version)
 	}
-	all, err := w.fleet.Machines(w.ctx)
+	all, _, err := w.fleet.Machines(w.ctx, latchkey.Page{})
 	if err != nil || len(all) != 1 || all[0].State != latchkey.Active {
 		t.Errorf("machines %+v, %v", all, err)
 	}

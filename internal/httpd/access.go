@@ -56,6 +56,8 @@ var access = map[string]rule{
 	"POST /api/v1/machines/{machine}/approve":         {latchkey.MachinesScope, managers},
 	"DELETE /api/v1/machines/{machine}":               {latchkey.MachinesScope, managers},
 	"POST /api/v1/machine-tokens":                     {latchkey.MachinesScope, managers},
+	"GET /api/v1/machine-tokens":                      {latchkey.ReadScope, anybody},
+	"DELETE /api/v1/machine-tokens/{id}":              {latchkey.MachinesScope, managers},
 }
 
 var (

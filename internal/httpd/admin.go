@@ -55,7 +55,7 @@ func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, read
 
 	root := http.NewServeMux()
 	keeper := &doorkeeper{door: doorman, now: now, mux: mux}
-	root.Handle("/api/v1/", keeper.guard(jsonOnly(routed(mux))))
+	root.Handle("/api/v1/", keeper.guard(jsonOnly(conditional(mux, once(doorman, routed(mux))))))
 	root.Handle("GET /api/openapi.json", document(a))
 	root.Handle("GET /healthz", healthy(func(context.Context) error { return nil }))
 	root.Handle("GET /readyz", healthy(ready))

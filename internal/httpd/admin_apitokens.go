@@ -27,6 +27,8 @@ func NewAdminToken() (text string, hash []byte, err error) {
 	return TokenPrefix + secret, seal.HashToken(TokenPrefix + secret), err
 }
 
+type inTokens struct{ Paged }
+
 type inTokenID struct {
 	ID string `path:"id"`
 }
@@ -34,14 +36,14 @@ type inTokenID struct {
 type inCreateAPIToken struct{ Body api.CreateAPIToken }
 
 func apiTokens(a huma.API, d Doorman, now func() time.Time) {
-	ask(a, http.MethodGet, "/api/v1/tokens", "List your API tokens; as owner and auditor those of all", http.StatusOK,
-		func(ctx context.Context, _ *struct{}) ([]api.APIToken, error) {
+	list(a, "/api/v1/tokens", "List your API tokens; as owner and auditor those of all", 1,
+		func(ctx context.Context, _ *inTokens, p latchkey.Page) ([]api.APIToken, []string, error) {
 			all, err := d.Tokens(ctx, ownerOf(ctx, latchkey.Owner, latchkey.Auditor))
 			out := make([]api.APIToken, 0, len(all))
 			for _, k := range all {
 				out = append(out, shownToken(k))
 			}
-			return out, err
+			return cutFrom(out, p, err, func(k api.APIToken) string { return k.ID })
 		})
 	ask(a, http.MethodPost, "/api/v1/tokens", "Create an API token for yourself; it is in this answer only", http.StatusCreated,
 		func(ctx context.Context, in *inCreateAPIToken) (api.NewAPIToken, error) {

@@ -17,6 +17,13 @@ type inPolicy struct {
 	Name string `path:"policy"`
 }
 
+type inPolicyList struct{ Paged }
+
+type inDeletePolicy struct {
+	Name    string `path:"policy"`
+	IfMatch string `header:"If-Match" doc:"ETag of the policy or of the list: refused where it changed since"`
+}
+
 type inPolicies struct {
 	IfMatch string          `header:"If-Match" doc:"ETag of the list, or of the one policy that is sent: refused where it changed since"`
 	Body    json.RawMessage `doc:"one policy document or a list of them; merged by name"`
@@ -29,8 +36,11 @@ type inExplain struct {
 }
 
 func (r Rooms) policies(a huma.API) {
-	askTagged(a, http.MethodGet, "/api/v1/policies", "List policies in the order in which they are tried", http.StatusOK,
-		func(ctx context.Context, _ *struct{}) ([]latchkey.Policy, error) { return r.Settings.List(ctx) })
+	listTagged(a, "/api/v1/policies", "List policies in the order in which they are tried", 1,
+		func(ctx context.Context, _ *inPolicyList, p latchkey.Page) ([]latchkey.Policy, []string, error) {
+			all, err := r.Settings.List(ctx)
+			return cutFrom(all, p, err, func(one latchkey.Policy) string { return one.Name })
+		}, func(all []latchkey.Policy) (string, error) { return settings.Tag(all) })
 	ask(a, http.MethodPost, "/api/v1/policies", "Merge policy documents by name", http.StatusOK,
 		func(ctx context.Context, in *inPolicies) (api.PoliciesSet, error) {
 			set, err := r.Settings.Set(ctx, actor(ctx), in.Body, in.IfMatch)
@@ -39,7 +49,9 @@ func (r Rooms) policies(a huma.API) {
 	askTagged(a, http.MethodGet, "/api/v1/policies/{policy}", "Show a policy", http.StatusOK,
 		func(ctx context.Context, in *inPolicy) (latchkey.Policy, error) { return r.Settings.Show(ctx, in.Name) })
 	tell(a, http.MethodDelete, "/api/v1/policies/{policy}", "Delete a policy",
-		func(ctx context.Context, in *inPolicy) error { return r.Settings.Delete(ctx, actor(ctx), in.Name) })
+		func(ctx context.Context, in *inDeletePolicy) error {
+			return r.Settings.Delete(ctx, actor(ctx), in.Name, in.IfMatch)
+		})
 	ask(a, http.MethodGet, "/api/v1/explain", "Say what a logon would meet, and why", http.StatusOK,
 		func(ctx context.Context, in *inExplain) (api.Explained, error) {
 			if in.Scenario == "" {

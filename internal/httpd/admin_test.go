@@ -20,6 +20,7 @@ import (
 	"latchkey/internal/api"
 	"latchkey/internal/audit"
 	"latchkey/internal/enroll"
+	"latchkey/internal/fleet"
 	"latchkey/internal/httpd"
 	"latchkey/internal/people"
 	"latchkey/internal/report"
@@ -67,7 +68,15 @@ func newWorld(t *testing.T) *world {
 	}
 	log := &safeBuffer{}
 	enrolling := enroll.New(db, time.Now, rand.Reader)
+	k := db.Keys()
+	notary, err := audit.NewNotary(k.Deployment, k.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines := fleet.New(db, fleet.Keys{Deployment: k.Deployment, Epoch: k.Epoch, Signer: k.Signer},
+		fleet.Door{URLs: []string{"https://127.0.0.1"}, Pin: make([]byte, 32)}, time.Now, rand.Reader)
 	rooms := httpd.Rooms{
+		Fleet: machines, Chain: audit.NewChain(db, notary),
 		People: people.New(db, time.Now), Settings: settings.New(db, time.Now), Audit: audit.New(db), Report: report.New(db),
 		Authenticators: enrolling, Enrollments: enrolling,
 	}

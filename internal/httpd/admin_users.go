@@ -26,6 +26,13 @@ type UserPath struct {
 	User string `path:"user" doc:"name or id"`
 }
 
+type inUsers struct{ Paged }
+
+type inAuthenticators struct {
+	UserPath
+	Paged
+}
+
 type inAddUser struct{ Body api.AddUser }
 
 type inGroups struct {
@@ -34,8 +41,8 @@ type inGroups struct {
 }
 
 func (r Rooms) users(a huma.API) {
-	ask(a, http.MethodGet, "/api/v1/users", "List users", http.StatusOK, func(ctx context.Context, _ *struct{}) ([]api.User, error) {
-		return r.People.List(ctx)
+	list(a, "/api/v1/users", "List users", 2, func(ctx context.Context, _ *inUsers, p latchkey.Page) ([]api.User, []string, error) {
+		return r.People.List(ctx, p)
 	})
 	ask(a, http.MethodPost, "/api/v1/users", "Add a user", http.StatusCreated, func(ctx context.Context, in *inAddUser) (api.User, error) {
 		return r.People.Add(ctx, actor(ctx), in.Body)
@@ -70,9 +77,9 @@ type inAuthenticator struct {
 
 func (r Rooms) authenticators(a huma.API) {
 	const path = "/api/v1/users/{user}/authenticators"
-	ask(a, http.MethodGet, path, "List a user's authenticators", http.StatusOK, func(ctx context.Context, in *UserPath) ([]api.Authenticator, error) {
+	list(a, path, "List a user's authenticators", 1, func(ctx context.Context, in *inAuthenticators, p latchkey.Page) ([]api.Authenticator, []string, error) {
 		u, err := r.People.Show(ctx, in.User)
-		return u.Authenticators, err
+		return cutFrom(u.Authenticators, p, err, func(a api.Authenticator) string { return string(a.ID) })
 	})
 	ask(a, http.MethodPost, path, "Add an authenticator; its secret is in this answer only", http.StatusCreated,
 		func(ctx context.Context, in *inAddAuthenticator) (api.NewAuthenticator, error) {

@@ -33,6 +33,7 @@ type Doorman interface {
 	// where it is empty, about those of all.
 	RevokeToken(ctx context.Context, id, owner string, e latchkey.Event) error
 	Tokens(ctx context.Context, owner string) ([]latchkey.APIToken, error)
+	Requests
 }
 
 var errWho = latchkey.Errorf(latchkey.Unauthorized, "the token is missing or not valid").WithHint("make one on the server's machine: latchkey admin create NAME --data DIR")

@@ -36,6 +36,9 @@ var statuses = map[latchkey.Code]int{
 	latchkey.Expired:      http.StatusGone,
 	latchkey.Exhausted:    http.StatusGone,
 	latchkey.Busy:         http.StatusServiceUnavailable,
+	latchkey.KeyReused:    http.StatusUnprocessableEntity,
+	latchkey.InProgress:   http.StatusConflict,
+	latchkey.Interrupted:  http.StatusConflict,
 	latchkey.Internal:     http.StatusInternalServerError,
 }
 

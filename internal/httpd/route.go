@@ -53,7 +53,15 @@ func tell[I any](a huma.API, method, path, summary string, do func(context.Conte
 }
 
 func operation(method, path, summary string, status int) huma.Operation {
+	var params []*huma.Param
+	if method == http.MethodPost {
+		params = append(params, &huma.Param{
+			Name: keyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "names the command: sent again within 24 hours it gets the same answer and is not carried out again",
+		})
+	}
 	return huma.Operation{
+		Parameters:  params,
 		OperationID: strings.ToLower(method) + strings.NewReplacer("/api/v1", "", "/", "-", "{", "", "}", "").Replace(path),
 		Method:      method, Path: path, Summary: summary, DefaultStatus: status,
 		MaxBodyBytes: maxBody, BodyReadTimeout: bodyTimeout,

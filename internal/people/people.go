@@ -22,12 +22,15 @@ const MaxGroups = 100
 type Store interface {
 	// AddUser returns Conflict where the directory has the name, in any case.
 	AddUser(ctx context.Context, u latchkey.User, e latchkey.Event) (latchkey.User, error)
-	// Users returns everybody, by name.
-	Users(ctx context.Context) ([]latchkey.User, error)
+	// Users returns everybody, by name: of a page, whose key is folded name and
+	// id, its rows and one more.
+	Users(ctx context.Context, p latchkey.Page) ([]latchkey.User, error)
 	// UserNamed returns NotFound where nobody has the name.
 	UserNamed(ctx context.Context, name string) (latchkey.User, error)
-	// AuthenticatorsOf returns what the user has; without id, what everybody has.
+	// AuthenticatorsOf returns what the user has, AuthenticatorsBetween what those
+	// have whose folded names are from first to last.
 	AuthenticatorsOf(ctx context.Context, id latchkey.UserID) ([]latchkey.Authenticator, error)
+	AuthenticatorsBetween(ctx context.Context, first, last string) ([]latchkey.Authenticator, error)
 	SetDisabled(ctx context.Context, id latchkey.UserID, disabled bool, e latchkey.Event) error
 	SetGroups(ctx context.Context, id latchkey.UserID, groups []string, e latchkey.Event) error
 	// DeleteUser ends a user for good: authenticators and offline enrollments
@@ -83,15 +86,19 @@ func tidyGroups(groups []string) ([]string, error) {
 	return out, nil
 }
 
-// List returns everybody, by name.
-func (p *People) List(ctx context.Context) ([]api.User, error) {
-	users, err := p.store.Users(ctx)
-	if err != nil {
-		return nil, err
+// List returns everybody, by name. next is the key that the next page begins
+// after; nil where there is none.
+func (p *People) List(ctx context.Context, page latchkey.Page) (list []api.User, next []string, err error) {
+	users, err := p.store.Users(ctx, page)
+	if err != nil || len(users) == 0 {
+		return []api.User{}, nil, err
 	}
-	all, err := p.store.AuthenticatorsOf(ctx, "")
+	users, next = latchkey.Cut(page, users, func(u latchkey.User) []string {
+		return []string{latchkey.FoldName(u.Name), string(u.ID)}
+	})
+	all, err := p.store.AuthenticatorsBetween(ctx, latchkey.FoldName(users[0].Name), latchkey.FoldName(users[len(users)-1].Name))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	of := map[latchkey.UserID][]latchkey.Authenticator{}
 	for _, a := range all {
@@ -101,7 +108,7 @@ func (p *People) List(ctx context.Context) ([]api.User, error) {
 	for _, u := range users {
 		out = append(out, shown(u, of[u.ID]))
 	}
-	return out, nil
+	return out, next, nil
 }
 
 // Show returns one user.

@@ -23,8 +23,10 @@ type Row struct {
 // Store is the part of the database that report needs.
 type Store interface {
 	// EnrollmentRows returns offline enrollments by user and machine name,
-	// also those that machines have yet to wipe. Empty names choose all.
-	EnrollmentRows(ctx context.Context, user, machine string) ([]Row, error)
+	// also those that machines have yet to wipe. Empty names choose all. Of a
+	// page, whose key is folded name and id of both, it returns the rows and one
+	// more.
+	EnrollmentRows(ctx context.Context, user, machine string, p latchkey.Page) ([]Row, error)
 	// Policies returns every policy, in any order.
 	Policies(ctx context.Context) ([]latchkey.Policy, error)
 }
@@ -42,21 +44,28 @@ type Report struct{ store Store }
 func New(store Store) *Report { return &Report{store} }
 
 // OfflineEnrollments lists who can log in offline where. Empty names choose
-// all; a name that nobody has chooses nothing.
-func (r *Report) OfflineEnrollments(ctx context.Context, user, machine string) ([]api.Enrollment, error) {
-	rows, err := r.store.EnrollmentRows(ctx, user, machine)
+// all; a name that nobody has chooses nothing. next is the key that the next
+// page begins after; nil where there is none.
+func (r *Report) OfflineEnrollments(ctx context.Context, user, machine string, p latchkey.Page) (page []api.Enrollment, next []string, err error) {
+	rows, err := r.store.EnrollmentRows(ctx, user, machine, p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	all, err := r.store.Policies(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	rows, next = latchkey.Cut(p, rows, key)
 	out := make([]api.Enrollment, 0, len(rows))
 	for _, row := range rows {
 		out = append(out, shown(row, policy.Choose(all, row.User)))
 	}
-	return out, nil
+	return out, next, nil
+}
+
+func key(r Row) []string {
+	u, m := r.User, r.Machine
+	return []string{latchkey.FoldName(u.Name), string(u.ID), latchkey.FoldName(m.Name), string(m.ID)}
 }
 
 func shown(r Row, p *latchkey.Policy) api.Enrollment {

@@ -28,8 +28,9 @@ type Store interface {
 	// it returns, all of them or none. One event of the kind PolicySet is
 	// written for each, like e but naming the policy.
 	EditPolicies(ctx context.Context, e latchkey.Event, edit func(stored []latchkey.Policy) ([]latchkey.Policy, error)) error
-	// DeletePolicy returns NotFound where no policy has the name.
-	DeletePolicy(ctx context.Context, name string, e latchkey.Event) error
+	// DeletePolicy returns NotFound where no policy has the name, and the error
+	// of check, which sees every stored policy first.
+	DeletePolicy(ctx context.Context, name string, e latchkey.Event, check func(stored []latchkey.Policy) error) error
 	Subject
 }
 
@@ -61,7 +62,7 @@ func (s *Settings) Set(ctx context.Context, actor string, document []byte, tag s
 	var set []latchkey.Policy
 	event := latchkey.Event{Time: s.now(), Kind: latchkey.PolicySet, Actor: actor}
 	err = s.store.EditPolicies(ctx, event, func(stored []latchkey.Policy) ([]latchkey.Policy, error) {
-		if err := fresh(stored, changes, tag); err != nil {
+		if err := fresh(stored, namesOf(changes), tag); err != nil {
 			return nil, err
 		}
 		set, err = apply(stored, changes)
@@ -85,7 +86,7 @@ func Tag(v any) (string, error) {
 }
 
 // fresh refuses an edit of what somebody else has edited since it was read.
-func fresh(stored []latchkey.Policy, changes []change, tag string) error {
+func fresh(stored []latchkey.Policy, names []string, tag string) error {
 	if tag == "" {
 		return nil
 	}
@@ -94,13 +95,21 @@ func fresh(stored []latchkey.Policy, changes []change, tag string) error {
 	if err != nil || tag == list {
 		return err
 	}
-	if i := indexOf(now, changes[0].name); len(changes) == 1 && i >= 0 {
+	if i := indexOf(now, names[0]); len(names) == 1 && i >= 0 {
 		one, err := Tag(now[i])
 		if err != nil || tag == one {
 			return err
 		}
 	}
 	return latchkey.Errorf(latchkey.Conflict, "somebody else changed this meanwhile").WithHint("read it again, and make your change anew")
+}
+
+func namesOf(changes []change) []string {
+	var out []string
+	for _, c := range changes {
+		out = append(out, c.name)
+	}
+	return out
 }
 
 // sorted are policies as they are shown, in the order in which they are tried.
@@ -156,8 +165,8 @@ func (s *Settings) Show(ctx context.Context, name string) (latchkey.Policy, erro
 }
 
 // Delete removes a policy. The policy "default" stays: without it users whom
-// nothing else covers would not be asked at all.
-func (s *Settings) Delete(ctx context.Context, actor, name string) error {
+// nothing else covers would not be asked at all. tag is as in Set.
+func (s *Settings) Delete(ctx context.Context, actor, name, tag string) error {
 	if latchkey.FoldName(name) == latchkey.FoldName(latchkey.DefaultPolicy) {
 		return latchkey.Errorf(latchkey.Conflict, "the policy default cannot be deleted").
 			WithHint("change it with latchkey policy set")
@@ -168,7 +177,7 @@ func (s *Settings) Delete(ctx context.Context, actor, name string) error {
 	}
 	return s.store.DeletePolicy(ctx, p.Name, latchkey.Event{
 		Time: s.now(), Kind: latchkey.PolicyDeleted, Actor: actor, Detail: map[string]string{"policy": p.Name},
-	})
+	}, func(stored []latchkey.Policy) error { return fresh(stored, []string{p.Name}, tag) })
 }
 
 // Check parses and validates documents against the built-in policy without

@@ -12,9 +12,22 @@ import (
 
 var _ enroll.Store = (*DB)(nil)
 
-// AuthenticatorsOf returns what a user has, the oldest first; without an id,
-// what everybody has.
+const authenticatorRows = `SELECT a.id, a.user_id, a.kind, a.label, a.algorithm, a.digits, a.period, a.created_at, a.last_used, m.name, a.lease_until
+	FROM authenticators a LEFT JOIN machines m ON m.id = a.lease_machine WHERE a.removed_at IS NULL AND `
+
+// AuthenticatorsOf returns what a user has, the oldest first.
 func (db *DB) AuthenticatorsOf(ctx context.Context, id latchkey.UserID) ([]latchkey.Authenticator, error) {
+	return db.someAuthenticators(ctx, "a.user_id = $1 ORDER BY a.created_at, a.id", string(id))
+}
+
+// AuthenticatorsBetween returns what those have whose folded names are from
+// first to last, of each the oldest first.
+func (db *DB) AuthenticatorsBetween(ctx context.Context, first, last string) ([]latchkey.Authenticator, error) {
+	return db.someAuthenticators(ctx, `a.user_id IN (SELECT id FROM users WHERE deleted_at IS NULL AND fold >= $1 AND fold <= $2)
+		ORDER BY a.created_at, a.id`, first, last)
+}
+
+func (db *DB) someAuthenticators(ctx context.Context, which string, args ...any) ([]latchkey.Authenticator, error) {
 	var out []latchkey.Authenticator
 	err := db.query(ctx, func(r *sql.Rows) error {
 		var a latchkey.Authenticator
@@ -25,9 +38,7 @@ func (db *DB) AuthenticatorsOf(ctx context.Context, id latchkey.UserID) ([]latch
 		a.CreatedAt, a.LastUsed = timeOf(created), timeOf(used)
 		out = append(out, a)
 		return err
-	}, `SELECT a.id, a.user_id, a.kind, a.label, a.algorithm, a.digits, a.period, a.created_at, a.last_used, m.name, a.lease_until
-		FROM authenticators a LEFT JOIN machines m ON m.id = a.lease_machine
-		WHERE a.removed_at IS NULL AND ($1 = '' OR a.user_id = $1) ORDER BY a.created_at, a.id`, string(id))
+	}, authenticatorRows+which, args...)
 	return out, err
 }
 

@@ -18,14 +18,39 @@ func (db *DB) CreateMachineToken(ctx context.Context, k fleet.Ticket, e latchkey
 	}
 	e.Detail = with(e.Detail, "token", id)
 	return db.InTx(ctx, func(t *Tx) error {
-		const insert = `INSERT INTO machine_tokens (id, hash, uses, uses_left, created_by, created_at, expires_at)
-			VALUES ($1, $2, $3, $3, $4, $5, $6)`
-		return errors.Join(t.exec(insert, id, k.Hash, k.Uses, k.Actor, db.now().UnixMilli(), k.ExpiresAt.UnixMilli()), t.addEvent(e))
+		const insert = `INSERT INTO machine_tokens (id, hash, uses, uses_left, created_by, created_at, expires_at, name_pattern, approve)
+			VALUES ($1, $2, $3, $3, $4, $5, $6, $7, $8)`
+		return errors.Join(t.exec(insert, id, k.Hash, k.Uses, k.Actor, db.now().UnixMilli(), k.ExpiresAt.UnixMilli(), k.NamePattern, k.Approve),
+			t.addEvent(e))
+	})
+}
+
+// MachineTokens returns the enrollment tokens that are not past their time, the
+// oldest first.
+func (db *DB) MachineTokens(ctx context.Context) ([]fleet.Ticket, error) {
+	var out []fleet.Ticket
+	err := db.query(ctx, func(r *sql.Rows) error {
+		var k fleet.Ticket
+		var made, ends int64
+		err := r.Scan(&k.ID, &k.Uses, &k.Left, &k.Actor, &made, &ends, &k.NamePattern, &k.Approve)
+		k.CreatedAt, k.ExpiresAt = time.UnixMilli(made).UTC(), time.UnixMilli(ends).UTC()
+		out = append(out, k)
+		return err
+	}, `SELECT id, uses, uses_left, created_by, created_at, expires_at, name_pattern, approve FROM machine_tokens
+		WHERE expires_at > $1 ORDER BY created_at, id`, db.now().UnixMilli())
+	return out, err
+}
+
+// RevokeMachineToken ends an enrollment token before its time.
+func (db *DB) RevokeMachineToken(ctx context.Context, id string, e latchkey.Event) error {
+	return db.InTx(ctx, func(t *Tx) error {
+		return errors.Join(t.one("token", "DELETE FROM machine_tokens WHERE id = $1", id), t.addEvent(e))
 	})
 }
 
 // Join takes a use of a token and stores a machine. A machine whose name
-// another one bears waits for approval. The same key and name again are the
+// another one bears waits for approval, and so does each that comes with a token
+// which says so. The same key and name again are the
 // same machine: its first answer got lost.
 func (db *DB) Join(ctx context.Context, hash []byte, m latchkey.Machine, e latchkey.Event) (latchkey.Machine, error) {
 	id, err := db.newID("mch")
@@ -41,12 +66,16 @@ func (db *DB) Join(ctx context.Context, hash []byte, m latchkey.Machine, e latch
 		if joined, err = t.joined(m); err != nil || joined.ID != "" {
 			return err
 		}
+		if !fleet.NameFits(token.pattern, m.Name) {
+			return latchkey.Errorf(latchkey.Forbidden, "the enrollment token is for machines of other names").
+				WithHint("latchkey-agent enroll --name gives the machine another one")
+		}
 		if err := t.spend(token); err != nil {
 			return err
 		}
 		joined = m
 		joined.ID = latchkey.MachineID(id)
-		if joined.State, err = t.stateFor(m.Name); err != nil {
+		if joined.State, err = t.stateFor(m.Name, token.approve); err != nil {
 			return err
 		}
 		e.Machine = joined.ID
@@ -58,15 +87,18 @@ func (db *DB) Join(ctx context.Context, hash []byte, m latchkey.Machine, e latch
 }
 
 type ticketRow struct {
-	id   string
-	left int
+	id      string
+	left    int
+	pattern string // of names; "" fits all
+	approve bool
 }
 
 // ticket finds a token that is not past its time.
 func (t *Tx) ticket(hash []byte) (ticketRow, error) {
 	var k ticketRow
 	var expires int64
-	err := t.row("SELECT id, uses_left, expires_at FROM machine_tokens WHERE hash = $1", hash).Scan(&k.id, &k.left, &expires)
+	err := t.row("SELECT id, uses_left, expires_at, name_pattern, approve FROM machine_tokens WHERE hash = $1", hash).
+		Scan(&k.id, &k.left, &expires, &k.pattern, &k.approve)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return k, latchkey.Errorf(latchkey.Unauthorized, "the enrollment token is not known here")
@@ -103,8 +135,11 @@ func (t *Tx) joined(m latchkey.Machine) (latchkey.Machine, error) {
 }
 
 // stateFor is the state of a new machine: whoever comes with a name that is
-// taken has to be looked at.
-func (t *Tx) stateFor(name string) (latchkey.MachineState, error) {
+// taken, or with a token that asks for it, has to be looked at.
+func (t *Tx) stateFor(name string, approve bool) (latchkey.MachineState, error) {
+	if approve {
+		return latchkey.Pending, nil
+	}
 	var n int
 	err := t.row("SELECT count(*) FROM machines WHERE fold = $1 AND state IN ('active', 'quarantined')", latchkey.FoldName(name)).Scan(&n)
 	if n > 0 {

@@ -30,15 +30,18 @@ func (r *machineRow) noun() latchkey.Machine {
 	return m
 }
 
-// Machines lists every machine by name, the removed ones too.
-func (db *DB) Machines(ctx context.Context) ([]latchkey.Machine, error) {
+// Machines lists every machine that is not removed by name: of a page, whose key
+// is folded name and id, its rows and one more.
+func (db *DB) Machines(ctx context.Context, p latchkey.Page) ([]latchkey.Machine, error) {
+	k := p.Key(2)
 	var out []latchkey.Machine
 	err := db.query(ctx, func(r *sql.Rows) error {
 		var row machineRow
 		err := r.Scan(row.dest()...)
 		out = append(out, row.noun())
 		return err
-	}, "SELECT "+machineColumns+" FROM machines m ORDER BY m.fold, m.created_at")
+	}, "SELECT "+machineColumns+` FROM machines m
+		WHERE m.state <> 'removed' AND (m.fold > $1 OR m.fold = $1 AND m.id > $2) ORDER BY m.fold, m.id LIMIT $3`, k[0], k[1], p.Fetch())
 	return out, err
 }
 

@@ -59,10 +59,17 @@ func (t *Tx) policies() ([]latchkey.Policy, error) {
 	return all, err
 }
 
-// DeletePolicy removes a policy. It returns NotFound where there is none of
-// that name.
-func (db *DB) DeletePolicy(ctx context.Context, name string, e latchkey.Event) error {
+// DeletePolicy removes a policy, unless check has something against it. It
+// returns NotFound where there is none of that name.
+func (db *DB) DeletePolicy(ctx context.Context, name string, e latchkey.Event, check func(stored []latchkey.Policy) error) error {
 	return db.InTx(ctx, func(t *Tx) error {
+		stored, err := t.policies()
+		if err != nil {
+			return err
+		}
+		if err := check(stored); err != nil {
+			return err
+		}
 		if err := t.one("policy", "DELETE FROM policies WHERE fold = $1", latchkey.FoldName(name)); err != nil {
 			return err
 		}

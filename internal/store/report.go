@@ -17,17 +17,20 @@ const enrollmentRows = `SELECT e.user_id, e.machine_id, e.enrolled_at, e.synced_
 	FROM enrollments e JOIN users u ON u.id = e.user_id JOIN machines m ON m.id = e.machine_id
 	WHERE e.enrolled_at IS NOT NULL AND e.wiped_at IS NULL AND m.state <> 'removed'
 	AND ($1 = '' OR u.fold = $2 OR u.id = $1) AND ($3 = '' OR m.fold = $4 OR m.id = $3)
-	ORDER BY u.fold, m.fold`
+	AND (u.fold, u.id, m.fold, m.id) > ($5, $6, $7, $8)
+	ORDER BY u.fold, u.id, m.fold, m.id LIMIT $9`
 
 // EnrollmentRows returns offline enrollments by user and machine, also those
-// that a machine has yet to wipe. Empty names choose all.
-func (db *DB) EnrollmentRows(ctx context.Context, user, machine string) ([]report.Row, error) {
+// that a machine has yet to wipe. Empty names choose all. Of a page, whose key
+// is folded name and id of both, it returns the rows and one more.
+func (db *DB) EnrollmentRows(ctx context.Context, user, machine string, p latchkey.Page) ([]report.Row, error) {
+	k := p.Key(4)
 	var out []report.Row
 	err := db.query(ctx, func(r *sql.Rows) error {
 		row, err := scanEnrollmentRow(r)
 		out = append(out, row)
 		return err
-	}, enrollmentRows, user, latchkey.FoldName(user), machine, latchkey.FoldName(machine))
+	}, enrollmentRows, user, latchkey.FoldName(user), machine, latchkey.FoldName(machine), k[0], k[1], k[2], k[3], p.Fetch())
 	return out, err
 }
 
@@ -63,7 +66,7 @@ func (db *DB) Standing(ctx context.Context, user latchkey.UserID, machine latchk
 		return st, err
 	}
 	st.Kinds, st.Locked = verify.Kinds(held), verify.LockedOut(held)
-	rows, err := db.EnrollmentRows(ctx, string(user), string(machine))
+	rows, err := db.EnrollmentRows(ctx, string(user), string(machine), latchkey.Page{})
 	if err != nil {
 		return st, err
 	}

@@ -42,7 +42,7 @@ func TestTheReportSaysWhatIsLeftWhereUntilWhen(t *testing.T) {
 	t.Parallel()
 	db, ana := peopled(t)
 	r := report.New(db)
-	rows, err := r.OfflineEnrollments(t.Context(), "", "")
+	rows, _, err := r.OfflineEnrollments(t.Context(), "", "", latchkey.Page{})
 	must(t, err)
 	if len(rows) != 1 {
 		t.Fatalf("%d rows, want 1: ben never logged in", len(rows))
@@ -55,16 +55,16 @@ func TestTheReportSaysWhatIsLeftWhereUntilWhen(t *testing.T) {
 		t.Errorf("left = %+v, want 145 logins until three days ago and seven more", row)
 	}
 	for _, none := range [][2]string{{"ben", ""}, {"", "desktop"}, {"nobody", ""}, {"ana", "desktop"}} {
-		if rows, err := r.OfflineEnrollments(t.Context(), none[0], none[1]); err != nil || rows == nil || len(rows) != 0 {
+		if rows, _, err := r.OfflineEnrollments(t.Context(), none[0], none[1], latchkey.Page{}); err != nil || rows == nil || len(rows) != 0 {
 			t.Errorf("rows of %v = %v, %v, want an empty list", none, rows, err)
 		}
 	}
-	if rows, err := r.OfflineEnrollments(t.Context(), "ANA", "LAPTOP"); err != nil || len(rows) != 1 {
+	if rows, _, err := r.OfflineEnrollments(t.Context(), "ANA", "LAPTOP", latchkey.Page{}); err != nil || len(rows) != 1 {
 		t.Errorf("names in capitals find %v, %v", rows, err)
 	}
 
 	must(t, db.Disenroll(t.Context(), ana.ID, "mch_1", latchkey.Event{Kind: latchkey.EnrollmentRemoved}))
-	rows, err = r.OfflineEnrollments(t.Context(), "", "")
+	rows, _, err = r.OfflineEnrollments(t.Context(), "", "", latchkey.Page{})
 	must(t, err)
 	if len(rows) != 1 || rows[0].Pending != report.PendingRemoval || *rows[0].LoginsLeft != 0 || rows[0].ValidUntil != nil {
 		t.Errorf("until the machine has wiped it, the report says %+v", rows)

@@ -52,14 +52,16 @@ func (db *DB) AddUser(ctx context.Context, u latchkey.User, e latchkey.Event) (l
 	return u, nil
 }
 
-// Users returns everybody, by name.
-func (db *DB) Users(ctx context.Context) ([]latchkey.User, error) {
+// Users returns everybody, by name: of a page, whose key is folded name and id,
+// its rows and one more.
+func (db *DB) Users(ctx context.Context, p latchkey.Page) ([]latchkey.User, error) {
+	k := p.Key(2)
 	var out []latchkey.User
 	err := db.query(ctx, func(r *sql.Rows) error {
 		u, err := scanUser(r)
 		out = append(out, u)
 		return err
-	}, userColumns+"WHERE deleted_at IS NULL ORDER BY fold, directory")
+	}, userColumns+"WHERE deleted_at IS NULL AND (fold > $1 OR fold = $1 AND id > $2) ORDER BY fold, id LIMIT $3", k[0], k[1], p.Fetch())
 	return out, err
 }
 

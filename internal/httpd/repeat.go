@@ -1,0 +1,189 @@
+package httpd
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/seal"
+	"latchkey/internal/secret"
+)
+
+// keyHeader carries what a client calls its command, so that sending it again
+// after a lost answer carries it out no second time
+// (draft-ietf-httpapi-idempotency-key-header-07).
+const keyHeader = "Idempotency-Key"
+
+// maxKey is the longest key, in bytes.
+const maxKey = 255
+
+// Requests remembers commands by their keys.
+type Requests interface {
+	// ClaimRequest notes that a command is under way, or returns what it was
+	// answered before; status 0: carry it out. Errors: KeyReused, InProgress,
+	// Interrupted.
+	ClaimRequest(ctx context.Context, id, command []byte) (status int, answer secret.Bytes, err error)
+	// AnswerRequest keeps the answer; it may hold secrets and is stored sealed.
+	AnswerRequest(ctx context.Context, id []byte, status int, answer secret.Bytes) error
+	// ReleaseRequest forgets a command that changed nothing.
+	ReleaseRequest(ctx context.Context, id []byte) error
+}
+
+var errKey = latchkey.Errorf(latchkey.Invalid, "the Idempotency-Key is not 1 to %d visible ASCII characters", maxKey)
+
+// once carries a command that names itself out at most once. The claim is
+// durable before anything happens, and the answer before it is sent: whoever
+// asks again gets the same answer, or learns that none is known.
+func once(known Requests, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys := r.Header.Values(keyHeader)
+		if r.Method != http.MethodPost || len(keys) == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		id, command, err := named(w, r, keys)
+		if err != nil {
+			refuse(w, r, err)
+			return
+		}
+		// From here on nobody who hangs up leaves a command half answered.
+		ctx := context.WithoutCancel(r.Context())
+		status, answer, err := known.ClaimRequest(ctx, id, command)
+		if err != nil {
+			refuse(w, r, err)
+			return
+		}
+		if status != 0 {
+			w.Header().Set("Idempotent-Replayed", "true")
+			send(w, status, answer)
+			return
+		}
+		out := &kept{header: w.Header()}
+		next.ServeHTTP(out, r.WithContext(ctx))
+		if err := settle(ctx, known, id, out); err != nil {
+			note(ctx, "repeat_error", err.Error()) // repeated, it will be called interrupted
+		}
+		w.WriteHeader(out.code())
+		_, _ = w.Write(out.body.Bytes()) // the peer is gone: he will ask again
+	})
+}
+
+// settle keeps what a command was answered. A refusal changed nothing, and may
+// be otherwise next time. After an error of the server's nobody knows.
+func settle(ctx context.Context, known Requests, id []byte, out *kept) error {
+	switch status := out.code(); {
+	case status < 300:
+		return known.AnswerRequest(ctx, id, status, secret.Bytes(out.body.Bytes()))
+	case status < 500, status == http.StatusServiceUnavailable:
+		return known.ReleaseRequest(ctx, id)
+	}
+	return nil
+}
+
+func send(w http.ResponseWriter, status int, answer secret.Bytes) {
+	if len(answer) > 0 {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(answer) // as above
+}
+
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	note(r.Context(), "code", p.Code)
+	writeProblem(w, p)
+}
+
+// named reads the whole command and names it: by its sender's token and the key
+// he chose, and by what it says.
+func named(w http.ResponseWriter, r *http.Request, keys []string) (id, command []byte, err error) {
+	if len(keys) != 1 || !visible(keys[0]) {
+		return nil, nil, errKey
+	}
+	body, err := whole(w, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	who := sha256.Sum256(seal.Info("latchkey/request/1", callerOf(r.Context()).token.ID, keys[0]))
+	what := sha256.Sum256(seal.Info("latchkey/command/1", r.Method, r.URL.RequestURI(), string(body)))
+	return who[:], what[:], nil
+}
+
+func visible(key string) bool {
+	for i := range len(key) {
+		if key[i] < '!' || key[i] > '~' {
+			return false
+		}
+	}
+	return key != "" && len(key) <= maxKey
+}
+
+// whole reads the body, within size and time, and puts it back.
+func whole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout)) // where there is none, the server's own holds
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	switch _, large := errors.AsType[*http.MaxBytesError](err); {
+	case large:
+		return nil, plain(http.StatusRequestEntityTooLarge, "the body is too large")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		return nil, plain(http.StatusRequestTimeout, "the body came too slowly")
+	case err != nil:
+		return nil, plain(http.StatusBadRequest, "the body cannot be read")
+	}
+	_ = deadlines.SetReadDeadline(time.Time{})
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, nil
+}
+
+// kept is an answer that is not sent yet.
+type kept struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (k *kept) Header() http.Header { return k.header }
+
+// Write implements http.ResponseWriter.
+func (k *kept) Write(b []byte) (int, error) { return k.body.Write(b) }
+
+// WriteHeader implements http.ResponseWriter.
+func (k *kept) WriteHeader(status int) {
+	if k.status == 0 {
+		k.status = status
+	}
+}
+
+func (k *kept) code() int {
+	if k.status == 0 {
+		return http.StatusOK
+	}
+	return k.status
+}
+
+// matched are the routes that take an If-Match.
+var matched = map[string]bool{"POST /api/v1/policies": true, "DELETE /api/v1/policies/{policy}": true}
+
+// conditional refuses a condition that the route would not look at: whoever
+// sends one must not find it ignored.
+func conditional(mux *http.ServeMux, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, h := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
+			_, route := mux.Handler(r)
+			if len(r.Header.Values(h)) > 0 && r.Method != http.MethodGet && (h != "If-Match" || !matched[route]) {
+				writeProblem(w, plain(http.StatusBadRequest, "this address takes no such condition: "+h))
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
