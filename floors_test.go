@@ -32,7 +32,7 @@ var floors = []struct {
 	}},
 	4: {"pipes", []string{
 		"internal/store", "internal/directory", "internal/relyingparty", "internal/notify", "internal/web",
-		"internal/apiclient", "internal/ca", "internal/clock", "internal/supervisor", "internal/manual",
+		"internal/apiclient", "internal/ca", "internal/clock", "internal/supervisor", "internal/manual", "internal/bugreport",
 		"internal/agent/online", "internal/agent/ipc", "internal/agent/boxfile", "internal/agent/keystore",
 		"internal/agent/fidodev", "internal/agent/syncer", "internal/agent/stack",
 	}},

@@ -149,7 +149,7 @@ login ends with 0 only where the user was let in.`
 	f := root.PersistentFlags()
 	f.BoolVar(&p.json, "json", false, "print JSON for scripts")
 	f.StringVar(&p.admin, "admin-socket", agent.AdminSocket, "where the agent answers root")
-	root.AddCommand(p.run(), p.enroll(), p.login(), p.status(), p.sync(), p.offline(), p.doctor(), p.pam(), p.config(), p.manual())
+	root.AddCommand(p.run(), p.enroll(), p.login(), p.status(), p.sync(), p.offline(), p.doctor(), p.pam(), p.config(), p.bugreport(), p.manual())
 	return root
 }
 

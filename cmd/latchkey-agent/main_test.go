@@ -64,6 +64,9 @@ func TestScripts(t *testing.T) {
 			"exits":    exits,
 			"json":     jsonHas,
 			"runsas":   runsAs,
+			"plant":    plant,
+			"clean":    clean,
+			"reports":  reports,
 		},
 	})
 }
