@@ -170,12 +170,19 @@ func TestAServerThatCannotBeReachedCostsSeconds(t *testing.T) {
 			w := newWorld(t)
 			w.readyForOffline(t)
 			w.laptop.Cut(cut)
-			for i, limit := range []time.Duration{7 * time.Second, 3 * time.Second} {
+			login := func() time.Duration {
 				start := time.Now()
 				verdict(t, w.laptop.Login("ana", w.code()), "allow verified_offline")
-				if took := time.Since(start); took > limit {
-					t.Errorf("I01 login %d took %v, want under %v", i+1, took, limit)
-				}
+				return time.Since(start)
+			}
+			// Both limits leave room for a busy machine. The first is far below the
+			// time of a second question to the server, the other one, for the
+			// quickest of three, below that of a single attempt to connect.
+			if took := login(); took > 9*time.Second {
+				t.Errorf("I01 the first login took %v", took)
+			}
+			if took := min(login(), login(), login()); took > 2*time.Second {
+				t.Errorf("I01 a login while the server is known to be down took %v", took)
 			}
 		})
 	}
