@@ -39,7 +39,7 @@ func main() {
 	flag.StringVar(&b.bin, "bin", "bin", "folder of the programs")
 	flag.StringVar(&b.root, "root", ".", "folder of the source")
 	flag.StringVar(&b.driver, "driver", "", "the PAM application")
-	only := flag.String("only", "", "measure only this: disk, offline, online, scale, fleet, go")
+	only := flag.String("only", "", "measure only this: disk, offline, online, scale, fleet, postgres, go")
 	flag.Parse()
 	err := b.run(*only)
 	for _, p := range b.running {
@@ -65,6 +65,7 @@ func (b *bench) run(only string) error {
 		{"online", b.online},
 		{"scale", b.scale},
 		{"fleet", b.fleet},
+		{"postgres", b.postgres},
 		{"go", b.micro},
 	} {
 		if only != "" && only != part.name {

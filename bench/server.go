@@ -25,8 +25,9 @@ type server struct {
 	program string
 	env     []string
 	data    string
-	admin   string // host:port
-	agents  string // host:port
+	on      []string // options that name its database; none: its folder
+	admin   string   // host:port
+	agents  string   // host:port
 	token   string
 	caFile  string
 	ca      []byte
@@ -36,36 +37,40 @@ type server struct {
 // newServer starts a server on a fresh folder and makes its administrator.
 func (b *bench) newServer(name, program string, env ...string) (*server, error) {
 	s := &server{b: b, program: filepath.Join(b.bin, program), env: env, data: filepath.Join(b.dir, name)}
-	var err error
+	return s, s.begin()
+}
+
+// begin starts a server for the first time.
+func (s *server) begin() (err error) {
 	if s.admin, err = freePort(); err != nil {
-		return nil, err
+		return err
 	}
 	if s.agents, err = freePort(); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := s.start(); err != nil {
-		return nil, err
+		return err
 	}
-	out, err := run(env, s.program, "admin", "create", "bench", "--data", s.data, "--json")
+	out, err := run(s.env, append([]string{s.program, "admin", "create", filepath.Base(s.data), "--data", s.data, "--json"}, s.on...)...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var made struct{ Token, CA string }
 	if err := json.Unmarshal(out, &made); err != nil {
-		return nil, err
+		return err
 	}
 	if s.ca, err = os.ReadFile(made.CA); err != nil {
-		return nil, err
+		return err
 	}
 	s.token, s.caFile = made.Token, made.CA
 	s.client, err = apiclient.New("https://"+s.admin, s.token, s.ca, time.Now)
-	return s, err
+	return err
 }
 
 // start runs the server and returns how long its first answer took.
 func (s *server) start() (first time.Duration, err error) {
-	s.process, err = start(s.env, s.program, "serve", "--data", s.data, "--listen", s.admin, "--agent-listen", s.agents,
-		"--public-url", "https://"+s.admin, "--agent-url", "https://"+s.agents)
+	s.process, err = start(s.env, append([]string{s.program, "serve", "--data", s.data, "--listen", s.admin, "--agent-listen", s.agents,
+		"--public-url", "https://" + s.admin, "--agent-url", "https://" + s.agents}, s.on...)...)
 	if err != nil {
 		return 0, err
 	}

@@ -26,14 +26,16 @@ const TOTPWindow = 1
 // authenticator of everyone who may be meant, by name or by uid, or one row with
 // the machine alone. Every column costs about as much as finding its row, so
 // that what no decision asks for is not in it; the few rows are sorted later.
+// Who may be meant is one list of ids: of two conditions joined by OR,
+// PostgreSQL makes a look at every user.
 const logonFacts = `SELECT r.value, m.owner, m.name, m.state, m.mode, m.exempt_until, m.exempt_reason, m.unknown_users,
 	m.match_local, m.trust_on_enforced, m.key_class,
 	u.id, u.name, u.directory, u.disabled, u.deleted_at, u.member_of,
 	e.seen_at, e.uid, e.enrolled_at, e.removed_at, e.wiped_at, e.retry_at,
 	a.id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.fails, a.debt, a.retry_at, a.created_at, a.lease_to
 	FROM revisions r JOIN machines m ON m.id = $1
-	LEFT JOIN users u ON u.directory = 'builtin' AND u.fold = $2
-		OR u.id IN (SELECT user_id FROM enrollments WHERE machine_id = $1 AND uid = $3)
+	LEFT JOIN users u ON u.id IN (SELECT id FROM users WHERE directory = 'builtin' AND fold = $2
+		UNION ALL SELECT user_id FROM enrollments WHERE machine_id = $1 AND uid = $3)
 	LEFT JOIN enrollments e ON e.user_id = u.id AND e.machine_id = $1
 	LEFT JOIN authenticators a ON a.user_id = u.id AND a.removed_at IS NULL
 	WHERE r.name = 'policies'`

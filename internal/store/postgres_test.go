@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -161,6 +162,46 @@ func TestADatabaseThatIsNotThereIsNamed(t *testing.T) {
 	e, ok := errors.AsType[*latchkey.Error](err)
 	if !ok || e.Code != latchkey.NotFound || !strings.Contains(e.Hint, "CREATE DATABASE no") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A login costs the same however many people there are.
+func TestALoginLooksAtNoMoreRowsWhereThereAreMorePeople(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	must(t, db.InTx(t.Context(), func(x *Tx) error {
+		const many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
+		return errors.Join(
+			x.exec(many+`INSERT INTO users (id, name, fold, directory, created_at)
+				SELECT 'usr_' || CAST(i AS TEXT), '', CAST(i AS TEXT), 'builtin', 0 FROM n`),
+			x.exec(many+`INSERT INTO machines (id, name, fold, state, mode, unknown_users, match_local, trust_on_enforced, os, agent_version,
+				key_class, identity_hash, sealing_key, created_at)
+				SELECT 'mch_' || CAST(i AS TEXT), '', CAST(i AS TEXT), 'active', '', '', TRUE, TRUE, '', '', '', CAST(CAST(i AS TEXT) AS BYTEA), $1, 0 FROM n`, []byte{}),
+			x.exec(many+`INSERT INTO authenticators (id, user_id, kind, label, algorithm, digits, period, wrapped, created_at)
+				SELECT 'aut_' || CAST(i AS TEXT), 'usr_' || CAST(i AS TEXT), 'totp', '', '', 6, 30, $1, 0 FROM n`, []byte{}),
+			x.exec(many+`INSERT INTO enrollments (user_id, machine_id, seen_at, uid)
+				SELECT 'usr_' || CAST(i AS TEXT), 'mch_' || CAST(i AS TEXT), 0, i FROM n`),
+			x.exec("ANALYZE"))
+	}))
+	explain, bad := "EXPLAIN QUERY PLAN ", regexp.MustCompile(`SCAN (u|e|a|m|users|enrollments|authenticators|machines)\b`)
+	if _, networked := db.on.(*networked); networked {
+		explain, bad = "EXPLAIN ", regexp.MustCompile(`Seq Scan on (users|enrollments|authenticators|machines)\b`)
+	}
+	lines := 0
+	must(t, db.query(t.Context(), func(r *sql.Rows) error {
+		var line string
+		dest := []any{&line}
+		if explain != "EXPLAIN " {
+			dest = []any{new(int), new(int), new(int), &line}
+		}
+		err := r.Scan(dest...)
+		if lines++; bad.MatchString(line) {
+			t.Errorf("it looks at everything: %s", line)
+		}
+		return err
+	}, explain+logonFacts, "mch_7", "7", int64(7)))
+	if lines < 5 {
+		t.Errorf("a plan of %d lines", lines)
 	}
 }
 

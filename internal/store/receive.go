@@ -138,5 +138,7 @@ func fill(ctx context.Context, from, to *sql.Conn, now time.Time) error {
 			return fmt.Errorf("copying the table %s: %w", t.name, err)
 		}
 	}
-	return nil
+	// Without an idea of the rows, the first logins would look at all of them.
+	_, err = to.ExecContext(ctx, "ANALYZE")
+	return err
 }
