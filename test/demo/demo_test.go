@@ -64,6 +64,7 @@ func TestTheStoryIsToldToItsEnd(t *testing.T) {
 		"reported:",
 		"One hardware token", "ben-is-in", "ben-is-in", "offline login left", "ben-is-in",
 		"already used", "=> not let in", "ben-is-in", "laptop until",
+		"second server takes over", "ben-is-in", "is killed", "ben-is-in", "already used", "=> not let in", "verified",
 		"Nothing of it stays",
 	} {
 		at := strings.Index(rest, part)

@@ -35,6 +35,7 @@ func story(s *stage) {
 	j.refused()
 	j.home()
 	j.token()
+	second(s)
 
 	fmt.Println()
 	say("That was the whole story, in %d seconds. Nothing of it stays on this machine.", int(time.Since(began).Seconds()))
