@@ -33,10 +33,11 @@ const (
 	MachineQuarantined   EventKind = "machine.quarantined"
 	AdminCreated         EventKind = "admin.created"
 	AdminReset           EventKind = "admin.reset"
-	Incident             EventKind = "incident"       // Reason in Detail["incident"]
-	BundleIssued         EventKind = "bundle.issued"  //
-	ReportsLost          EventKind = "reports.lost"   // a full ring overwrote Detail["lost"] events
-	ServerStarted        EventKind = "server.started" //
+	Incident             EventKind = "incident"        // Reason in Detail["incident"]
+	BundleIssued         EventKind = "bundle.issued"   //
+	EventsLeftOut        EventKind = "events.left_out" // of one machine in an hour, Detail["left_out"] of Detail["what"]
+	ReportsLost          EventKind = "reports.lost"    // a full ring overwrote Detail["lost"] events
+	ServerStarted        EventKind = "server.started"  //
 	AuthorizationRefused EventKind = "authorization.refused"
 )
 

@@ -54,13 +54,28 @@ type Keys struct {
 
 // An Authn decides logons. It is safe for concurrent use.
 type Authn struct {
-	store Store
-	keys  Keys
-	now   func() time.Time
+	store    Store
+	keys     Keys
+	now      func() time.Time
+	refusals latchkey.Pace // that cost no code
+	entries  latchkey.Pace // that no code opened
 }
 
+// How many lines an hour one machine can write into the audit trail without a
+// code that is charged or used up. More than people do, on a host of many too.
+const (
+	MaxRefusals = 600
+	MaxEntries  = 6000
+)
+
 // New returns the authority of a server.
-func New(s Store, k Keys, now func() time.Time) *Authn { return &Authn{s, k, now} }
+func New(s Store, k Keys, now func() time.Time) *Authn {
+	return &Authn{
+		store: s, keys: k, now: now,
+		refusals: latchkey.Pace{PerHour: MaxRefusals, What: "refused logons"},
+		entries:  latchkey.Pace{PerHour: MaxEntries, What: "logons that no code opened"},
+	}
+}
 
 // ForMachine returns the authority for the logons of one machine, whose
 // identity the caller has verified.

@@ -95,12 +95,13 @@ func (h hearing) nobody() hearing {
 
 // A Settlement is everything that one turn changes.
 type Settlement struct {
-	Now    time.Time
-	Answer []byte // names the answer; nil where none was given
-	Result Result
-	Event  latchkey.Event
-	Used   *Use
-	Moves  []Move
+	Now     time.Time
+	Answer  []byte // names the answer; nil where none was given
+	Result  Result
+	Event   latchkey.Event  // none is written where it has no kind
+	LeftOut *latchkey.Event // says how many were not
+	Used    *Use
+	Moves   []Move
 	// Apart: one of the user's own programs asked. Failures are counted for such
 	// programs on this machine, and for nobody else.
 	Apart   bool

@@ -95,10 +95,30 @@ func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling)
 	s := a.settlement(h, set, r, e)
 	s.Anew = h.sticky(v)
 	a.admit(h, v, set, &s)
+	if len(set.moves) == 0 {
+		a.bound(v, &s)
+	}
 	if r.Verdict.Version, err = a.store.Settle(ctx, s); err != nil {
 		return Result{}, err
 	}
 	return r, nil
+}
+
+// bound leaves the line of a logon that cost no code out of the trail, where its
+// machine has written too many: everything else of it counts.
+func (a *Authority) bound(v ruling, s *Settlement) {
+	pace := &a.refusals
+	if v.outcome.Enters() {
+		pace = &a.entries
+	}
+	write, told := pace.Take(a.machine, s.Now)
+	if told != nil {
+		told.Machine, told.Host = a.machine, s.Event.Host
+		s.LeftOut = told
+	}
+	if !write {
+		s.Event, s.Result.Verdict.Event = latchkey.Event{}, ""
+	}
 }
 
 // idle reports whether a refusal changes nothing and is not worth a line: a

@@ -34,7 +34,17 @@ type Fleet struct {
 	door  Door
 	now   func() time.Time
 	rand  io.Reader
+
+	reports   latchkey.Pace // that name no code, or one that was reported before
+	incidents latchkey.Pace
 }
+
+// How many lines an hour one machine can write into the audit trail by what it
+// reports: a full ring of events, and more incidents than anybody reads.
+const (
+	MaxReported  = 5000
+	MaxIncidents = 100
+)
 
 // A Door is how machines reach the server: what enrollment tokens carry.
 type Door struct {
@@ -89,5 +99,9 @@ type Store interface {
 
 // New returns the machines kept in s.
 func New(s Store, k Keys, d Door, now func() time.Time, rand io.Reader) *Fleet {
-	return &Fleet{s, k, d, now, rand}
+	return &Fleet{
+		store: s, keys: k, door: d, now: now, rand: rand,
+		reports:   latchkey.Pace{PerHour: MaxReported, What: "reported events"},
+		incidents: latchkey.Pace{PerHour: MaxIncidents, What: "incidents"},
+	}
 }

@@ -80,26 +80,53 @@ func (p *plan) codes(machine latchkey.Machine, m *Member, now time.Time) {
 		case t.Kind == latchkey.TOTP:
 			p.tokens = append(p.tokens, share{t, 0})
 		case t.Kind == latchkey.HOTP && t.leased(machine.ID, m.Anchor, now):
-			p.lease(t, machine, rules.OfflineQuota(), horizon, now)
+			p.lease(t, machine, rules.OfflineQuota(), m.Anchor, horizon, now)
 		}
 	}
 }
 
 // lease shares out the codes of an HOTP token. A counter does not end by
-// itself: past the horizon nothing is added to what the machine holds.
-func (p *plan) lease(t Token, m latchkey.Machine, quota int, horizon, now time.Time) {
-	if !now.Before(horizon) {
-		quota = 0
-		if t.LeaseMachine == m.ID && t.Handed > t.Next {
-			quota = int(min(t.Handed-t.Next, policy.MaxWindow))
-		}
-	} else if quota > 0 {
-		p.leases = append(p.leases, p.leaseOf(t, m, quota, horizon, now))
+// itself: past the horizon, and past what one allowance is good for, nothing is
+// added to what the machine holds.
+func (p *plan) lease(t Token, m latchkey.Machine, quota int, anchor, horizon, now time.Time) {
+	held := 0
+	if t.LeaseMachine == m.ID && t.Handed > t.Next {
+		held = int(min(t.Handed-t.Next, policy.MaxWindow))
+	}
+	room := int(min(p.last(t, anchor)-min(p.last(t, anchor), t.Next), policy.MaxWindow))
+	switch {
+	case !now.Before(horizon):
+		quota = held
+	case quota > 0 && room > min(held, quota):
+		quota = min(quota, room)
+		p.leases = append(p.leases, p.leaseOf(t, m, quota, anchor, horizon, now))
+	default:
+		quota = min(quota, held)
 	}
 	if quota > 0 {
 		p.tokens = append(p.tokens, share{t, quota})
 	}
 }
+
+// last is the first counter of a token that is not handed out in one allowance.
+// A machine could report logins that never were, be handed the next codes for
+// them, and so walk the counter away from the token: it stops here, until the
+// server has taken a code itself or the user has proven himself on the machine.
+func (p *plan) last(t Token, anchor time.Time) uint64 {
+	base := t.Next
+	if anchor.Equal(t.BaseAnchor) {
+		base = t.Base
+	}
+	most := walks * max(0, p.window)
+	if p.limit.Counted {
+		most = p.limit.Logins + max(0, p.window)
+	}
+	return max(base, t.Seen) + uint64(most)
+}
+
+// walks is how many windows of a token one allowance is good for, where logins
+// are not counted.
+const walks = 10
 
 // leaseEnd is when a lease that is given now ends: with the user's days, and
 // before them where the machine is not heard of again.
@@ -111,8 +138,11 @@ func leaseEnd(horizon, now time.Time) time.Time {
 }
 
 // leaseOf is the lease that goes with the codes.
-func (p *plan) leaseOf(t Token, m latchkey.Machine, quota int, horizon, now time.Time) Lease {
-	l := Lease{Token: t.ID, To: t.Next + uint64(quota), Until: leaseEnd(horizon, now), From: t.LeaseMachine, FromUntil: t.LeaseUntil}
+func (p *plan) leaseOf(t Token, m latchkey.Machine, quota int, anchor, horizon, now time.Time) Lease {
+	l := Lease{
+		Token: t.ID, To: t.Next + uint64(quota), Until: leaseEnd(horizon, now), From: t.LeaseMachine, FromUntil: t.LeaseUntil,
+		Base: t.Next, Anchor: anchor,
+	}
 	if t.LeaseMachine != "" && t.LeaseMachine != m.ID {
 		l.Event = &latchkey.Event{
 			Time: now, Kind: latchkey.LeaseMoved, Actor: "server", User: p.header.User, UserName: p.header.Name,

@@ -243,3 +243,49 @@ func TestAnAdministratorBringsATokenBack(t *testing.T) {
 		t.Errorf("A begins at %d", from)
 	}
 }
+
+// A machine that reports a login for every code that it is handed gets the next
+// ones for it: that must not carry the counter away from the token in the
+// user's hand.
+func TestAMachineWalksACounterNoFurtherThanOneAllowance(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		logins *int
+		most   uint64
+	}{"counted logins": {new(150), 150 + 35}, "logins that are not counted": {nil, 10 * 35}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, u, a, b, token := two(t)
+			w.policy(func(p *latchkey.Policy) { p.Offline.Logins = tc.logins })
+			next := func() uint64 {
+				_, held, err := w.db.Token(w.ctx, token)
+				w.must(err)
+				return held.State.Next
+			}
+			walk := func() {
+				for range 20 {
+					a.sync()
+					from, past := span(a.fetch(u))
+					for n := from; n < past; n++ {
+						a.offline(u, token, n)
+					}
+					a.sync()
+				}
+			}
+			walk()
+			if got := next(); got != 1+tc.most {
+				t.Fatalf("the counter is at %d, want %d", got, 1+tc.most)
+			}
+			if from, past := span(a.fetch(u)); past != from {
+				t.Errorf("the machine holds %d to %d", from, past)
+			}
+			// The token is where its owner left it: an administrator finds it, and
+			// a code that the server takes, here or elsewhere, begins anew.
+			w.expect(b.login("ana", counter(next())), "allow verified_online")
+			walk()
+			if got := next(); got != 2+2*tc.most {
+				t.Errorf("after an online login the counter is at %d, want %d", got, 2+2*tc.most)
+			}
+		})
+	}
+}

@@ -70,7 +70,13 @@ type Token struct {
 	LeaseTo      uint64 // no machine was ever handed this code
 	LeaseUntil   time.Time
 	Handed       uint64 // this machine was never handed this code
-	Codes        func() (*otp.Generator, error)
+	// Base is where the counter was when codes were handed to this machine first
+	// under the anchor BaseAnchor; Seen is past the last code that the server
+	// itself has taken.
+	Base       uint64
+	BaseAnchor time.Time
+	Seen       uint64
+	Codes      func() (*otp.Generator, error)
 }
 
 // leased reports whether machine m may be given codes of an HOTP token: it has
@@ -157,6 +163,8 @@ type Lease struct {
 	Until     time.Time
 	From      latchkey.MachineID
 	FromUntil time.Time
+	Base      uint64          // where the counter is, and
+	Anchor    time.Time       // what allowance the codes belong to
 	Event     *latchkey.Event // where it moves
 }
 

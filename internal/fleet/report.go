@@ -33,12 +33,14 @@ type judge struct {
 	merger  Merger
 	changes map[latchkey.UserID]*MemberChange
 	usedBy  func(latchkey.AuthenticatorID, uint64, latchkey.LogonID) (latchkey.LogonID, error)
+
+	reports, incidents *latchkey.Pace
 }
 
 // judge weighs a report against what the machine was issued.
 func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger, error) {
 	j := judge{
-		now: f.now(), ledger: l, changes: map[latchkey.UserID]*MemberChange{},
+		now: f.now(), ledger: l, reports: &f.reports, incidents: &f.incidents, changes: map[latchkey.UserID]*MemberChange{},
 		usedBy: func(c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (latchkey.LogonID, error) {
 			return f.store.UsedBy(ctx, c, n, l)
 		},
@@ -74,12 +76,32 @@ func (j *judge) suspect(what, key, value string) {
 	}
 }
 
-func (j *judge) incident(what, key, value string) {
-	j.merger.Incident = append(j.merger.Incident, latchkey.Event{
+func (j *judge) incident(what, key, value string) { j.incidentOf(nil, what, key, value) }
+
+// incidentOf is incident where it is about a user.
+func (j *judge) incidentOf(m *Member, what, key, value string) {
+	if !j.take(j.incidents) {
+		return
+	}
+	e := latchkey.Event{
 		Time: j.now, Kind: latchkey.Incident, Actor: "machine:" + j.ledger.Machine.Name,
 		Machine: j.ledger.Machine.ID, Host: j.ledger.Machine.Name,
 		Detail: map[string]string{"incident": what, key: value},
-	})
+	}
+	if m != nil {
+		e.User, e.UserName = m.User.ID, m.User.Name
+	}
+	j.merger.Incident = append(j.merger.Incident, e)
+}
+
+// take reports whether one more line of the machine belongs into the trail.
+func (j *judge) take(p *latchkey.Pace) bool {
+	write, told := p.Take(j.ledger.Machine.ID, j.now)
+	if told != nil {
+		told.Machine, told.Host = j.ledger.Machine.ID, j.ledger.Machine.Name
+		j.merger.Incident = append(j.merger.Incident, *told)
+	}
+	return write
 }
 
 // events takes the events that are new, in their order.
@@ -137,15 +159,19 @@ func (j *judge) event(r api.Report) error {
 		e.User = ""
 		e.Detail = map[string]string{"claimed": fmt.Sprintf("%.64q", r.User)}
 	}
+	first := false
 	if m != nil && r.Credential != "" && r.Outcome == latchkey.Allowed {
-		if err := j.used(&e, m, r); err != nil {
+		var err error
+		if first, err = j.used(&e, m, r); err != nil {
 			return err
 		}
 	}
 	if m != nil && r.Reason == latchkey.WrongCode && r.Scenario != latchkey.Unlock {
 		j.failed(m, e.Time)
 	}
-	j.merger.Events = append(j.merger.Events, e)
+	if first || j.take(j.reports) {
+		j.merger.Events = append(j.merger.Events, e)
+	}
 	return nil
 }
 
@@ -179,32 +205,31 @@ var outcomes = []latchkey.Outcome{latchkey.Denied, latchkey.Allowed, latchkey.No
 // short bounds what a machine can write into the audit trail.
 func short(s string) string { return s[:min(len(s), maxText)] }
 
-// used takes a code that a machine says it accepted.
-func (j *judge) used(e *Entry, m *Member, r api.Report) error {
+// used takes a code that a machine says it accepted. first: it is one, and
+// nobody has reported it before.
+func (j *judge) used(e *Entry, m *Member, r api.Report) (first bool, err error) {
 	t := m.token(r.Credential)
 	if t == nil {
 		j.suspect("an event names an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", r.Credential))
-		return nil
+		return false, nil
 	}
 	if t.Kind != latchkey.TOTP && t.Kind != latchkey.HOTP {
-		return nil
+		return false, nil
 	}
 	if why := j.impossible(m, t, r.Used); why != "" {
 		j.suspect(why, "used", fmt.Sprint(r.Used))
-		return nil
+		return false, nil
 	}
 	e.Credential, e.Used = t.ID, &r.Used
 	other, err := j.other(t, r)
 	if err != nil {
-		return fmt.Errorf("looking for another use: %w", err)
+		return false, fmt.Errorf("looking for another use: %w", err)
 	}
 	if other != "" && other != e.Logon {
-		j.incident("one code was used for two logins", "logons", other+" "+e.Logon)
-		last := &j.merger.Incident[len(j.merger.Incident)-1]
-		last.User, last.UserName = m.User.ID, m.User.Name
+		j.incidentOf(m, "one code was used for two logins", "logons", other+" "+e.Logon)
 	}
 	j.raise(t, r.Used+1)
-	return nil
+	return other == "", nil
 }
 
 // other is the logon that a code was used for before, in this very report or in

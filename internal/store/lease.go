@@ -85,11 +85,13 @@ func (t *Tx) handOut(i fleet.Issue, l fleet.Lease) error {
 	if err == nil && n != 1 {
 		err = fleet.ErrRaced
 	}
-	const handed = `INSERT INTO handouts (authenticator_id, machine_id, handed) VALUES ($1, $2, $3)
+	const handed = `INSERT INTO handouts (authenticator_id, machine_id, handed, base, anchor) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (authenticator_id, machine_id) DO UPDATE SET
-		handed = CASE WHEN handouts.handed > excluded.handed THEN handouts.handed ELSE excluded.handed END`
+		handed = CASE WHEN handouts.handed > excluded.handed THEN handouts.handed ELSE excluded.handed END,
+		base = CASE WHEN handouts.anchor = excluded.anchor THEN handouts.base ELSE excluded.base END,
+		anchor = excluded.anchor`
 	if err == nil {
-		err = t.exec(handed, string(l.Token), string(i.Machine), int64(l.To))
+		err = t.exec(handed, string(l.Token), string(i.Machine), int64(l.To), int64(l.Base), anchorOf(l.Anchor))
 	}
 	if err == nil && l.Event != nil {
 		err = t.addEvent(*l.Event)

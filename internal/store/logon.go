@@ -257,6 +257,14 @@ func (db *DB) Settle(ctx context.Context, s authn.Settlement) (version uint64, e
 		if err := t.settled(s); err != nil {
 			return err
 		}
+		if s.LeftOut != nil {
+			if err := t.addEvent(*s.LeftOut); err != nil {
+				return err
+			}
+		}
+		if s.Event.Kind == "" {
+			return nil
+		}
 		r := record{Event: s.Event}
 		if s.Used != nil {
 			r.Credential, r.Used = s.Used.Credential, &s.Used.Number
