@@ -24,6 +24,7 @@ import (
 	"latchkey/internal/seal"
 	"latchkey/internal/secret"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 )
 
 // key20 is the test key of RFC 4226 and RFC 6238 for SHA-1.
@@ -43,7 +44,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, ctx: context.Background(), at: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
-	db, err := store.Open(w.ctx, store.Config{Dir: filepath.Join(t.TempDir(), "data"), Now: w.now})
+	db, err := store.Open(w.ctx, store.Config{Dir: filepath.Join(t.TempDir(), "data"), Database: storetest.Database(t), Now: w.now})
 	w.must(err)
 	t.Cleanup(func() { w.must(db.Close()) })
 	w.db = db

@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/enroll"
 	"latchkey/internal/otp"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 )
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -23,7 +24,7 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 func room(t *testing.T) (*enroll.Enroll, *store.DB) {
 	t.Helper()
 	now := func() time.Time { return noon }
-	db, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(t.TempDir(), "data"), Now: now})
+	db, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(t.TempDir(), "data"), Database: storetest.Database(t), Now: now})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	_, err = db.AddUser(t.Context(), latchkey.User{Name: "ana", Directory: latchkey.Builtin}, latchkey.Event{Kind: latchkey.UserAdded})
@@ -147,7 +148,9 @@ func TestL13NobodyGetsMoreAuthenticatorsThanAllowed(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	list, err := db.AuthenticatorsOf(t.Context(), "")
+	ana, err := db.UserNamed(t.Context(), "ana")
+	must(t, err)
+	list, err := db.AuthenticatorsOf(t.Context(), ana.ID)
 	must(t, err)
 	if added != enroll.MaxAuthenticators || len(list) != added {
 		t.Errorf("%d were added, %d are listed", added, len(list))
@@ -159,6 +162,9 @@ func TestG06NoSeedIsReadableInTheDatabase(t *testing.T) {
 	t.Parallel()
 	e, db := room(t)
 	_, err := e.AddAuthenticator(t.Context(), "admin", "ana", api.AddAuthenticator{Kind: latchkey.TOTP, Secret: secret20, Label: "findme"})
+	must(t, err)
+	// Everything that the database holds is in a backup, on every engine.
+	_, err = db.Backup(t.Context(), filepath.Join(db.Dir(), "backup"), "")
 	must(t, err)
 	raw := []byte("12345678901234567890")
 	var all []byte

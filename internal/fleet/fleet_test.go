@@ -624,19 +624,19 @@ func TestFailuresOfAMachineSlowOneUserThereOnly(t *testing.T) {
 func TestF10ARestoredDatabaseGoesOnAboveWhatMachinesHold(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	w := worldIn(t, filepath.Join(dir, "data"))
+	w := worldIn(t, filepath.Join(dir, "data"), "")
 	m := w.machine("pc-1")
 	w.must(w.db.Close())
 	w.must(os.CopyFS(filepath.Join(dir, "backup"), os.DirFS(filepath.Join(dir, "data"))))
 	w.must(os.Chmod(filepath.Join(dir, "backup"), 0o700))
 	w.must(os.Chmod(filepath.Join(dir, "backup", "master.key"), 0o600))
-	w = worldIn(t, filepath.Join(dir, "data"))
+	w = worldIn(t, filepath.Join(dir, "data"), "")
 	m.world = w
 	w.pass(day)
 	m.sync()
 	high := m.settings.Version
 	w.must(w.db.Close())
-	w = worldIn(t, filepath.Join(dir, "backup")) // a day ago by its clock, too
+	w = worldIn(t, filepath.Join(dir, "backup"), "") // a day ago by its clock, too
 	defer func() { w.must(w.db.Close()) }()
 	m.world = w
 	m.sync() // fails where the version is not above the last

@@ -10,6 +10,7 @@ import (
 	"latchkey"
 	"latchkey/internal/otp"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 )
 
 // The server's disk is lost; yesterday's backup takes its place. The machines
@@ -17,7 +18,7 @@ import (
 func TestF10MachinesGoOnWithYesterdaysBackup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	w := worldIn(t, filepath.Join(dir, "data"))
+	w := worldIn(t, filepath.Join(dir, "data"), storetest.Database(t))
 	ana := w.user("ana", latchkey.TOTP)
 	m := w.machine("pc-1")
 	if got := m.login("ana", w.code(0)); got != "allow verified_online" {
@@ -42,12 +43,12 @@ func TestF10MachinesGoOnWithYesterdaysBackup(t *testing.T) {
 	w.must(w.db.Close())
 
 	at := w.now()
-	restored := filepath.Join(dir, "restored")
-	_, aside, err := store.Restore{File: file, Dir: restored, Now: func() time.Time { return at }}.Run(t.Context())
+	restored, database := filepath.Join(dir, "restored"), storetest.Database(t)
+	_, aside, err := store.Restore{File: file, Dir: restored, Database: database, Now: func() time.Time { return at }}.Run(t.Context())
 	if err != nil || aside != "" {
 		t.Fatal(aside, err)
 	}
-	w = worldIn(t, restored)
+	w = worldIn(t, restored, database)
 	defer func() { w.must(w.db.Close()) }()
 	w.clock.at = at
 	m.world = w

@@ -23,6 +23,7 @@ import (
 	"latchkey/internal/seal"
 	"latchkey/internal/secret"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 )
 
 var key20 = secret.Bytes("12345678901234567890")
@@ -56,20 +57,20 @@ type hands struct {
 // housed is what a world asks of a test.
 type housed interface {
 	tester
+	storetest.TB
 	TempDir() string
-	Cleanup(func())
 }
 
 func newWorld(t housed) *world {
-	w := worldIn(t, filepath.Join(t.TempDir(), "data"))
+	w := worldIn(t, filepath.Join(t.TempDir(), "data"), storetest.Database(t))
 	t.Cleanup(func() { w.must(w.db.Close()) })
 	return w
 }
 
-func worldIn(t tester, dir string) *world {
+func worldIn(t tester, dir, database string) *world {
 	t.Helper()
 	w := &world{tester: t, ctx: context.Background(), clock: &hands{at: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}}
-	db, err := store.Open(w.ctx, store.Config{Dir: dir, Now: w.now})
+	db, err := store.Open(w.ctx, store.Config{Dir: dir, Database: database, Now: w.now})
 	w.must(err)
 	w.db = db
 	k := db.Keys()

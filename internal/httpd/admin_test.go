@@ -27,6 +27,7 @@ import (
 	"latchkey/internal/seal"
 	"latchkey/internal/settings"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 )
 
 const token = httpd.TokenPrefix + "test"
@@ -58,7 +59,7 @@ func (s *safeBuffer) String() string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Dir: t.TempDir() + "/data", Now: time.Now})
+	db, err := store.Open(t.Context(), store.Config{Dir: t.TempDir() + "/data", Database: storetest.Database(t), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

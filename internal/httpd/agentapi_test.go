@@ -37,6 +37,7 @@ import (
 	"latchkey/internal/seal"
 	"latchkey/internal/secret"
 	"latchkey/internal/store"
+	"latchkey/internal/store/storetest"
 )
 
 // A deployment is a whole server for machines: real TLS, real database.
@@ -52,7 +53,7 @@ type deployment struct {
 func deploy(t testing.TB) *deployment {
 	t.Helper()
 	now := clock.System().Now
-	db, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(t.TempDir(), "data"), Now: now})
+	db, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(t.TempDir(), "data"), Database: storetest.Database(t), Now: now})
 	ok(t, err)
 	t.Cleanup(func() { ok(t, db.Close()) })
 	k := db.Keys()

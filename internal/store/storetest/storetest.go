@@ -62,9 +62,19 @@ func once() bool {
 	return false
 }
 
+// A TB is the part of testing.TB that is needed here; a test of properties has
+// another one.
+type TB interface {
+	Helper()
+	Logf(format string, args ...any)
+	Error(args ...any)
+	Fatal(args ...any)
+	Cleanup(func())
+}
+
 // Database is the address of an empty database for this test: "", which stands
 // for SQLite in the test's own folder, or that of a PostgreSQL database.
-func Database(tb testing.TB) string {
+func Database(tb TB) string {
 	tb.Helper()
 	if !networked.Load() {
 		return ""
@@ -74,7 +84,7 @@ func Database(tb testing.TB) string {
 
 // Postgres is the address of an empty PostgreSQL database for this test, in
 // either pass.
-func Postgres(tb testing.TB) string {
+func Postgres(tb TB) string {
 	tb.Helper()
 	c := running(tb)
 	url, err := c.Create(context.Background())
@@ -91,7 +101,7 @@ func Postgres(tb testing.TB) string {
 }
 
 // running starts the package's PostgreSQL when the first test needs it.
-func running(tb testing.TB) *Cluster {
+func running(tb TB) *Cluster {
 	tb.Helper()
 	shared.Lock()
 	defer shared.Unlock()

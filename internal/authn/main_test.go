@@ -1,0 +1,10 @@
+package authn_test
+
+import (
+	"os"
+	"testing"
+
+	"latchkey/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
