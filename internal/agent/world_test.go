@@ -4,6 +4,7 @@ package agent_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -38,7 +39,9 @@ import (
 // sockets and files. Only time is the test's, and the same for both.
 type world struct {
 	testing.TB
-	offset atomic.Int64 // of time, nanoseconds
+	offset atomic.Int64  // of time, nanoseconds
+	booted time.Duration // added to the time since boot
+	boot   string        // its name; "" means boot-1
 	still  atomic.Pointer[time.Time]
 
 	db     *store.DB
@@ -108,7 +111,7 @@ func (w *world) reading() vault.Reading {
 	if still := w.still.Load(); still != nil {
 		since = still.Sub(began)
 	}
-	return vault.Reading{Wall: w.now(), Boot: time.Hour + time.Duration(w.offset.Load()) + since, BootID: "boot-1"}
+	return vault.Reading{Wall: w.now(), Boot: w.booted + time.Hour + time.Duration(w.offset.Load()) + since, BootID: cmp.Or(w.boot, "boot-1")}
 }
 
 var began = time.Now()
@@ -125,13 +128,19 @@ func newWorld(t *testing.T) *world {
 func newServer(t *testing.T) *world {
 	t.Helper()
 	w := &world{TB: t, keys: map[string]secret.Bytes{}}
-	dir := t.TempDir()
+	w.serve(t.TempDir())
+	return w
+}
+
+// serve runs a server on the data below dir, and makes what is missing.
+func (w *world) serve(dir string) {
+	w.Helper()
 	w.state, w.login, w.admin = filepath.Join(dir, "state"), filepath.Join(dir, "run", "login"), filepath.Join(dir, "run", "admin")
 	w.settings = filepath.Join(dir, "agent.json")
 	var err error
-	w.db, err = store.Open(t.Context(), store.Config{Dir: filepath.Join(dir, "data"), Now: w.now})
+	w.db, err = store.Open(w.Context(), store.Config{Dir: filepath.Join(dir, "data"), Now: w.now})
 	w.ok(err)
-	t.Cleanup(func() { w.ok(w.db.Close()) })
+	w.Cleanup(func() { w.ok(w.db.Close()) })
 	k := w.db.Keys()
 	authority, err := ca.New(k.CA, k.Deployment, w.now)
 	w.ok(err)
@@ -149,8 +158,7 @@ func newServer(t *testing.T) *world {
 		Logons: func(m latchkey.MachineID) httpd.Logons { return logons.ForMachine(m) },
 	})}
 	w.listen(l)
-	t.Cleanup(w.unplug)
-	return w
+	w.Cleanup(w.unplug)
 }
 
 func (w *world) listen(l net.Listener) {

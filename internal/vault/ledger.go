@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 
+	"latchkey"
 	"latchkey/internal/seal"
 	"latchkey/internal/secret"
 )
@@ -104,13 +105,18 @@ func formatLedger(f File, key secret.Bytes, s shape, first head) (*ledger, error
 	return l, l.commit(l.draft())
 }
 
-// openLedger recovers the newest state that is whole. Errors: errDamaged, or
-// those of the file.
+// openLedger recovers the newest state that is whole. One that a newer agent
+// wrote is refused and not lost: it may say that a code is used up. Errors:
+// errDamaged, latchkey.Conflict, or those of the file.
 func openLedger(f File, key secret.Bytes) (*ledger, error) {
 	l := &ledger{file: f, key: key}
 	var super superblock
 	if err := l.read(0, headSize, &super, nil); err != nil {
 		return nil, err
+	}
+	if string(super.Magic[:]) == magic && super.Version > version {
+		return nil, latchkey.Errorf(latchkey.Conflict, "the machine's ledger is newer than this agent (format %d, known up to %d)", super.Version, version).
+			WithHint("install the version of the agent that wrote it, or a later one: nobody can log in until then")
 	}
 	if string(super.Magic[:]) != magic || super.Version != version ||
 		super.Shape.Users > ledgerUsers || super.Shape.Events < 2 || super.Shape.Events > ledgerEvents {
