@@ -14,9 +14,11 @@ import (
 func TestDocumentsNameWhatExists(t *testing.T) {
 	t.Parallel()
 	tests := testNames(t)
-	for _, m := range regexp.MustCompile("`(Test[A-Z][A-Za-z0-9]*)`").FindAllStringSubmatch(read(t, "docs/threat-model.md"), -1) {
-		if !tests[m[1]] {
-			t.Errorf("docs/threat-model.md names %s, which does not exist", m[1])
+	for _, page := range []string{"docs/threat-model.md", surface} {
+		for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)`").FindAllStringSubmatch(read(t, page), -1) {
+			if !tests[m[1]] {
+				t.Errorf("%s names %s, which does not exist", page, m[1])
+			}
 		}
 	}
 	for _, m := range regexp.MustCompile("`([a-z_]+(?:/[A-Za-z0-9_.-]+)*/?)`").FindAllStringSubmatch(read(t, "ARCHITECTURE.md"), -1) {
@@ -45,7 +47,7 @@ func read(t *testing.T, name string) string {
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	decl := regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(`)
+	decl := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
 			return err

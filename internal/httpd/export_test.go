@@ -11,3 +11,12 @@ func init() { bodyTimeout = 700 * time.Millisecond }
 
 // AccessRoutes are the routes of the table that says who may do what.
 func AccessRoutes() []string { return slices.Sorted(maps.Keys(access)) }
+
+// Who are the scope and the roles of a route, in words.
+func Who(route string) (scope string, roles []string) {
+	r := access[route]
+	for _, role := range r.roles {
+		roles = append(roles, string(role))
+	}
+	return string(r.scope), roles
+}
