@@ -22,9 +22,6 @@ const (
 	// maxTries bounds how often a transaction runs; with the pauses between, about
 	// a second and a half.
 	maxTries = 12
-	// maxUnique bounds how often one runs again that met a row which it did not
-	// see before. Where the row really is a duplicate, fn sees it then.
-	maxUnique = 2
 	// longestPause between two tries.
 	longestPause = 250 * time.Millisecond
 	// longestTx ends a transaction whose server does not answer any more. It is
@@ -46,8 +43,9 @@ var errOver = errors.New("the transaction has failed already")
 // must be repeated in an UPDATE. Conditional updates are safe under it too: one
 // that waited for another transaction does not go on with what it saw before,
 // but is undone with 40001, runs again and finds its condition not met. So are
-// ON CONFLICT clauses, and a duplicate that another transaction wrote meanwhile
-// is found by fn itself the second time. What PostgreSQL undoes (40001, 40P01)
+// ON CONFLICT clauses. Who looked for a row before he inserted it is undone where
+// another was faster (PostgreSQL manual, 13.2.3), so that an error about a
+// duplicate (23505) means one, as on SQLite. What PostgreSQL undoes (40001, 40P01)
 // runs again a bounded number of times; what it cost is a round trip.
 //
 // Whether a COMMIT that met a broken connection took place is not known. It is
@@ -55,19 +53,12 @@ var errOver = errors.New("the transaction has failed already")
 // nothing, and asks again: what was settled is found under the answer's name.
 func (n *networked) inTx(ctx context.Context, fn func(session) error) error {
 	var err error
-	uniques := 0
 	for try := range maxTries {
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
-		var again verdict
-		again, err = n.attempt(ctx, fn)
-		if again == unique23 {
-			if uniques++; uniques > maxUnique {
-				return err
-			}
-		}
-		if again == final {
+		var v verdict
+		if v, err = n.attempt(ctx, fn); v == final {
 			return err
 		}
 	}
@@ -78,9 +69,8 @@ func (n *networked) inTx(ctx context.Context, fn func(session) error) error {
 type verdict int
 
 const (
-	final    verdict = iota // committed, or an error that stays
-	undone                  // nothing was written: it may run again
-	unique23                // nothing was written: it met a row that it had not seen
+	final  verdict = iota // committed, or an error that stays
+	undone                // nothing was written: it may run again
 )
 
 // pause waits before another try, longer each time, and not as long as others
@@ -147,8 +137,6 @@ func judged(err error) verdict {
 		return final // nobody waits that long twice
 	case state == "40001", state == "40P01": // serialization failure, deadlock
 		return undone
-	case state == "23505":
-		return unique23
 	case away(err):
 		return undone
 	}

@@ -221,6 +221,8 @@ func (n *networked) trouble(err error) error {
 	case state == "57014", state == "55P03", errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", latchkey.Errorf(latchkey.Busy, "the database is too slow").
 			WithHint("look at its load and its locks (pg_stat_activity), and try again"), err)
+	case state == "40001", state == "40P01":
+		return fmt.Errorf("%w: %w", latchkey.Errorf(latchkey.Busy, "too much changes the same thing at once").WithHint("try again"), err)
 	case !away(err):
 		return err
 	}

@@ -205,8 +205,47 @@ func TestALoginLooksAtNoMoreRowsWhereThereAreMorePeople(t *testing.T) {
 	}
 }
 
-// What a transaction read is still so when it commits: of two owners who
-// disable each other at the same moment, one stays.
+// What a transaction read is still so when it commits. Both have read before
+// either writes.
+func TestOfTwoTransactionsThatReadTheSameOneRunsAgain(t *testing.T) {
+	t.Parallel()
+	db, _ := networkedAt(t)
+	must(t, db.InTx(t.Context(), func(x *Tx) error {
+		return x.exec("INSERT INTO meta (name, value) VALUES ('owner one', 'in'), ('owner two', 'in')")
+	}))
+	var both, wg sync.WaitGroup
+	both.Add(2)
+	for _, name := range []string{"owner one", "owner two"} {
+		wg.Go(func() {
+			runs := 0
+			err := db.InTx(t.Context(), func(x *Tx) error {
+				var in int
+				if err := x.row("SELECT count(*) FROM meta WHERE value = 'in'").Scan(&in); err != nil {
+					return err
+				}
+				if runs++; runs == 1 {
+					both.Done()
+					both.Wait()
+				}
+				if in < 2 {
+					return nil // somebody has to stay
+				}
+				return x.exec("UPDATE meta SET value = 'out' WHERE name = $1", name)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	var in int
+	must(t, db.row(t.Context(), "SELECT count(*) FROM meta WHERE value = 'in'").Scan(&in))
+	if in != 1 {
+		t.Errorf("%d stayed", in)
+	}
+}
+
+// Of two owners who disable each other at the same moment, one stays.
 func TestOneOwnerStaysWhoeverIsFaster(t *testing.T) {
 	t.Parallel()
 	db := open(t)
