@@ -15,3 +15,15 @@ func TestEveryPromisedCommandExists(t *testing.T) {
 	t.Parallel()
 	manualtest.Contract(t, (&program{}).root(), "../../docs/contract.md")
 }
+
+func TestEveryFlagOfTheAgentSaysWhatCouldGoWrong(t *testing.T) {
+	t.Parallel()
+	root := (&program{}).root()
+	for _, words := range [][]string{{"run"}, {"enroll"}} {
+		c, _, err := root.Find(words)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manualtest.Flags(t, c, "../../docs/admin/settings.md")
+	}
+}

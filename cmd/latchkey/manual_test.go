@@ -53,3 +53,15 @@ func TestCompletionNeedsNoServerAndTellsNothing(t *testing.T) {
 	default:
 	}
 }
+
+func TestEveryFlagOfTheServerSaysWhatCouldGoWrong(t *testing.T) {
+	t.Parallel()
+	root := (&program{}).root()
+	for _, words := range [][]string{{"serve"}, {"machine", "set"}, {"machine", "exempt"}, {"machine", "token", "create"}} {
+		c, _, err := root.Find(words)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manualtest.Flags(t, c, "../../docs/admin/settings.md")
+	}
+}

@@ -171,3 +171,19 @@ func read(t *testing.T, path string) string {
 	}
 	return string(b)
 }
+
+// Flags checks that each flag of a command has a row in a table of settings on a
+// page, with a word on what could go wrong in its last cell.
+func Flags(t *testing.T, c *cobra.Command, page string) {
+	t.Helper()
+	rows := regexp.MustCompile("(?m)^\\|([^|]*)\\|.*\\|\\s*([^|\\s][^|]*)\\|$").FindAllStringSubmatch(read(t, page), -1)
+	for _, f := range flagNames(c) {
+		found := false
+		for _, r := range rows {
+			found = found || strings.Contains(r[1], "`--"+f+"`")
+		}
+		if !found {
+			t.Errorf("%s --%s: %s does not say what could go wrong with it", c.CommandPath(), f, page)
+		}
+	}
+}
