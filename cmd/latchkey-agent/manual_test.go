@@ -27,3 +27,9 @@ func TestEveryFlagOfTheAgentSaysWhatCouldGoWrong(t *testing.T) {
 		manualtest.Flags(t, c, "../../docs/admin/settings.md")
 	}
 }
+
+// A page that names what the program does not do is worse than none.
+func TestEveryCommandOnThePagesExists(t *testing.T) {
+	t.Parallel()
+	manualtest.Docs(t, (&program{}).root(), "../..")
+}

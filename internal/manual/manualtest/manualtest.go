@@ -176,7 +176,7 @@ func read(t *testing.T, path string) string {
 // page, with a word on what could go wrong in its last cell.
 func Flags(t *testing.T, c *cobra.Command, page string) {
 	t.Helper()
-	rows := regexp.MustCompile("(?m)^\\|([^|]*)\\|.*\\|\\s*([^|\\s][^|]*)\\|$").FindAllStringSubmatch(read(t, page), -1)
+	rows := regexp.MustCompile(`(?m)^\|([^|]*)\|.*\|\s*([^|\s][^|]*)\|$`).FindAllStringSubmatch(read(t, page), -1)
 	for _, f := range flagNames(c) {
 		found := false
 		for _, r := range rows {
