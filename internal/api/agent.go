@@ -58,6 +58,10 @@ type AnswerRequest struct {
 type Turn struct {
 	Prompt  *latchkey.Prompt `json:"prompt,omitempty"`
 	Verdict []byte           `json:"verdict,omitempty"`
+
+	// What the verdict says, for whoever counts verdicts. It never travels.
+	Outcome latchkey.Outcome `json:"-"`
+	Reason  latchkey.Reason  `json:"-"`
 }
 
 // secretText is an answer on the wire; it prints as [secret] everywhere else.

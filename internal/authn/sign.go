@@ -41,5 +41,5 @@ func (a *Authority) sign(r Result, nonce string) (api.Turn, error) {
 		return api.Turn{}, fmt.Errorf("writing verdict: %w", err)
 	}
 	signed, err := seal.Sign(a.keys.Signer, api.VerdictType, doc)
-	return api.Turn{Verdict: signed}, err
+	return api.Turn{Verdict: signed, Outcome: v.Outcome, Reason: v.Reason}, err
 }

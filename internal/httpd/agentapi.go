@@ -74,7 +74,11 @@ func (a Agents) begin(ctx context.Context, m latchkey.MachineID, in api.BeginReq
 		return api.Turn{}, err
 	}
 	note(ctx, "logon", in.Logon.ID)
-	return a.Logons(m).BeginSigned(ctx, in.Nonce, in.Logon)
+	t, err := a.Logons(m).BeginSigned(ctx, in.Nonce, in.Logon)
+	if err == nil && t.Prompt != nil {
+		hush(ctx) // the line about the answer has this logon's id
+	}
+	return t, err
 }
 
 func (a Agents) answer(ctx context.Context, m latchkey.MachineID, in api.AnswerRequest) (api.Turn, error) {
@@ -163,7 +167,7 @@ func identity(r *http.Request) ([]byte, error) {
 func read(w http.ResponseWriter, r *http.Request, v any) error {
 	// Where the writer knows no deadlines the server's own timeout holds.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxBody))
+	body, err := readBody(w, r)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return plain(http.StatusRequestEntityTooLarge, "the body is too large")
 	}
@@ -174,11 +178,23 @@ func read(w http.ResponseWriter, r *http.Request, v any) error {
 	return api.Decode(body, v)
 }
 
+// readBody reads a body whole. Of one whose length is told there is no more.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength < 0 || r.ContentLength > api.MaxBody {
+		return io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxBody))
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(r.Body, body)
+	return body, err
+}
+
+var typeJSON = []string{"application/json"}
+
 func write(w http.ResponseWriter, r *http.Request, v any, err error) {
 	if err == nil {
 		var body []byte
 		if body, err = json.Marshal(v); err == nil {
-			w.Header().Set("Content-Type", "application/json")
+			w.Header()["Content-Type"] = typeJSON
 			_, _ = w.Write(body) // the peer is gone: nobody is left to tell
 			return
 		}

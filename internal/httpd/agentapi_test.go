@@ -48,6 +48,7 @@ type deployment struct {
 	pool  *x509.CertPool
 	fleet *fleet.Fleet
 	users *enroll.Enroll
+	log   *safeBuffer
 }
 
 func deploy(t testing.TB) *deployment {
@@ -59,7 +60,7 @@ func deploy(t testing.TB) *deployment {
 	k := db.Keys()
 	authority, err := ca.New(k.CA, k.Deployment, now)
 	ok(t, err)
-	d := &deployment{TB: t, db: db, pool: authority.Pool(), users: enroll.New(db, now, rand.Reader)}
+	d := &deployment{TB: t, db: db, pool: authority.Pool(), users: enroll.New(db, now, rand.Reader), log: &safeBuffer{}}
 	d.fleet = fleet.New(db, fleet.Keys{Deployment: k.Deployment, Epoch: k.Epoch, Signer: k.Signer},
 		fleet.Door{URLs: []string{"https://127.0.0.1"}, Pin: authority.Pin()}, now, rand.Reader)
 	logons := authn.New(db, authn.Keys{Deployment: k.Deployment, Signer: k.Signer, State: k.State}, now)
@@ -75,7 +76,7 @@ func deploy(t testing.TB) *deployment {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- httpd.New(slog.New(slog.DiscardHandler), httpd.Door{Name: "agent", Listener: l, TLS: config, Handler: handler}).Serve(ctx)
+		done <- httpd.New(slog.New(slog.NewJSONHandler(d.log, nil)), httpd.Door{Name: "agent", Listener: l, TLS: config, Handler: handler}).Serve(ctx)
 	}()
 	t.Cleanup(func() { stop(); ok(t, <-done) })
 	return d
@@ -217,6 +218,37 @@ func TestAMachineEnrollsLogsInAndSyncs(t *testing.T) {
 	}
 	if status := d.post(c, api.HealthPath, api.HealthRequest{Nonce: "n4"}, &h); status != http.StatusOK || len(h.Health) == 0 {
 		t.Errorf("health: %d", status)
+	}
+}
+
+// The line is written before the answer is sent, so that there is nothing to
+// wait for.
+func TestALoginIsOneLineOfTheLog(t *testing.T) {
+	t.Parallel()
+	d := deploy(t)
+	d.user("ana")
+	c := d.machine()
+	l := newLogon(t, "ana")
+	lines := func() int { return strings.Count(d.log.String(), l.ID) }
+	d.post(c, api.BeginPath, api.BeginRequest{Nonce: "n1", Logon: l}, nil)
+	if !strings.Contains(d.log.String(), `"status":401`) {
+		t.Errorf("the log lacks a question that was refused:\n%s", d.log)
+	}
+	joined := d.enroll(c, "pc-1")
+	var turn api.Turn
+	if status := d.post(c, api.BeginPath, api.BeginRequest{Nonce: "n1", Logon: l}, &turn); status != http.StatusOK || lines() != 0 {
+		t.Errorf("begin: %d, %d lines:\n%s", status, lines(), d.log)
+	}
+	answer := api.AnswerRequest{Nonce: "n2", Logon: l, State: turn.Prompt.State, Value: api.Secret(secret.Bytes("000000"))}
+	if status := d.post(c, api.AnswerPath, answer, &turn); status != http.StatusOK || lines() != 1 {
+		t.Errorf("answer: %d, %d lines:\n%s", status, lines(), d.log)
+	}
+	if !strings.Contains(d.log.String(), `"machine":"`+string(joined.Machine)+`"`) {
+		t.Errorf("the log lacks the machine:\n%s", d.log)
+	}
+	answer.State = []byte("no state")
+	if status := d.post(c, api.AnswerPath, answer, nil); status != http.StatusBadRequest || lines() != 2 {
+		t.Errorf("an answer to nothing: %d, %d lines", status, lines())
 	}
 }
 

@@ -2,22 +2,27 @@ package httpd
 
 import (
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 )
 
 var errPanic = errors.New("panic")
 
+// careful are the headers that every answer carries. Nobody changes the lists.
+var careful = http.Header{
+	"Strict-Transport-Security": {"max-age=31536000"},
+	"X-Content-Type-Options":    {"nosniff"},
+	"Referrer-Policy":           {"no-referrer"},
+	"Cache-Control":             {"no-store"},
+	"Content-Security-Policy":   {"default-src 'none'; frame-ancestors 'none'"},
+}
+
 // guarded sets the headers that every answer carries and refuses methods that
 // no route has use for (TRACE would repeat the request, token and all).
 func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Strict-Transport-Security", "max-age=31536000")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-store")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		maps.Copy(w.Header(), careful)
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 			next.ServeHTTP(w, r)
@@ -31,13 +36,20 @@ func guarded(next http.Handler) http.Handler {
 // foreign page without asking first is never JSON.
 func jsonOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if r.ContentLength != 0 && (err != nil || kind != "application/json") {
+		if r.ContentLength != 0 && !isJSON(r.Header.Get("Content-Type")) {
 			writeProblem(w, plain(http.StatusUnsupportedMediaType, "the body must be of type application/json"))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true // as nearly everybody writes it
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && kind == "application/json"
 }
 
 // routed words the mux's own answers (no such address, wrong method) as

@@ -7,27 +7,70 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
+
+	"latchkey"
 )
 
 // A record is filled on the way and becomes one log line at the end.
 type record struct {
-	mu    sync.Mutex
+	watched
+	listener, id string
+	began        time.Time
+
+	mu    sync.Mutex // guards what follows
+	quiet bool
 	attrs []slog.Attr
+	room  [16]slog.Attr // for attrs
 }
 
 type recordKey struct{}
 
+func recordOf(ctx context.Context) *record {
+	rec, _ := ctx.Value(recordKey{}).(*record)
+	return rec
+}
+
 // note adds a fact to the request's log line, or replaces what was noted under
 // its name before. Never a secret.
 func note(ctx context.Context, key string, value any) {
-	if rec, ok := ctx.Value(recordKey{}).(*record); ok {
+	if rec := recordOf(ctx); rec != nil {
+		rec.note(slog.Any(key, plainly(value)))
+	}
+}
+
+func (rec *record) note(a slog.Attr) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for i := range rec.attrs {
+		if rec.attrs[i].Key == a.Key {
+			rec.attrs[i] = a
+			return
+		}
+	}
+	rec.attrs = append(rec.attrs, a)
+}
+
+// plainly makes a plain text of a typed one: anything else is printed through
+// its JSON, which costs more than the rest of the line.
+func plainly(value any) any {
+	switch v := value.(type) {
+	case latchkey.MachineID:
+		return string(v)
+	case latchkey.Code:
+		return string(v)
+	}
+	return value
+}
+
+// hush says that the request is not worth a line if it ends well: another one
+// tells of the same logon.
+func hush(ctx context.Context) {
+	if rec := recordOf(ctx); rec != nil {
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
-		rec.attrs = slices.DeleteFunc(rec.attrs, func(a slog.Attr) bool { return a.Key == key })
-		rec.attrs = append(rec.attrs, slog.Any(key, value))
+		rec.quiet = true
 	}
 }
 
@@ -36,27 +79,37 @@ func note(ctx context.Context, key string, value any) {
 // typed in the wrong place. A panic is a line and a 500, not a dead server.
 func Logged(log *slog.Logger, listener string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, id, rec := time.Now(), requestID(), &record{}
-		w.Header().Set("X-Request-Id", id)
-		out := &watched{ResponseWriter: w}
+		rec := &record{watched: watched{ResponseWriter: w}, listener: listener, id: requestID(), began: time.Now()}
+		rec.attrs = rec.room[:0]
+		w.Header()["X-Request-Id"] = []string{rec.id}
 		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, rec))
 		defer func() {
 			if p := recover(); p != nil {
 				note(r.Context(), "panic", p)
-				if out.status == 0 {
-					writeProblem(out, problemOf(errPanic))
+				if rec.status == 0 {
+					writeProblem(rec, problemOf(errPanic))
 				}
 			}
-			rec.mu.Lock()
-			defer rec.mu.Unlock()
-			log.LogAttrs(context.WithoutCancel(r.Context()), level(out.status), "request", append([]slog.Attr{
-				slog.String("listener", listener), slog.String("id", id), slog.String("method", short(r.Method)),
-				slog.Int("status", out.status), slog.String("from", host(r.RemoteAddr)),
-				slog.Int64("ms", time.Since(began).Milliseconds()),
-			}, rec.attrs...)...)
+			rec.write(log, r)
 		}()
-		next.ServeHTTP(out, r)
+		next.ServeHTTP(rec, r)
 	})
+}
+
+func (rec *record) write(log *slog.Logger, r *http.Request) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	at := level(rec.status)
+	if rec.quiet && at == slog.LevelInfo {
+		at = slog.LevelDebug
+	}
+	if ctx := r.Context(); log.Enabled(ctx, at) {
+		log.LogAttrs(context.WithoutCancel(ctx), at, "request", append([]slog.Attr{
+			slog.String("listener", rec.listener), slog.String("id", rec.id), slog.String("method", short(r.Method)),
+			slog.Int("status", rec.status), slog.String("from", host(r.RemoteAddr)),
+			slog.Int64("ms", time.Since(rec.began).Milliseconds()),
+		}, rec.attrs...)...)
+	}
 }
 
 func level(status int) slog.Level {
@@ -100,6 +153,15 @@ func (w *watched) Write(b []byte) (int, error) {
 		w.status = http.StatusOK
 	}
 	return w.ResponseWriter.Write(b)
+}
+
+// watching is what watches an answer already, or somebody new.
+func watching(w http.ResponseWriter) (http.ResponseWriter, *watched) {
+	if rec, ok := w.(*record); ok {
+		return w, &rec.watched
+	}
+	out := &watched{ResponseWriter: w}
+	return out, out
 }
 
 // Unwrap lets http.ResponseController reach the connection's deadlines.

@@ -1,20 +1,18 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"latchkey"
 	"latchkey/internal/api"
-	"latchkey/internal/seal"
 )
 
 // buckets are the upper bounds of request durations, in seconds.
@@ -33,8 +31,18 @@ type Metrics struct {
 	gauges []Gauge
 
 	mu     sync.Mutex
-	logons map[string]uint64 // by labels
-	times  map[string]*durations
+	logons map[[2]string]uint64 // by outcome and reason
+	times  map[class]*durations
+}
+
+// A class is the requests of a listener whose answers begin with a digit.
+type class struct {
+	listener string
+	status   int
+}
+
+func (c class) compare(to class) int {
+	return cmp.Or(cmp.Compare(c.listener, to.listener), cmp.Compare(c.status, to.status))
 }
 
 type durations struct {
@@ -44,28 +52,28 @@ type durations struct {
 
 // NewMetrics returns metrics with nothing counted.
 func NewMetrics(gauges ...Gauge) *Metrics {
-	return &Metrics{gauges: gauges, logons: map[string]uint64{}, times: map[string]*durations{}}
+	return &Metrics{gauges: gauges, logons: map[[2]string]uint64{}, times: map[class]*durations{}}
 }
 
 // Timed measures the requests of a listener.
 func (m *Metrics) Timed(listener string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began, out := time.Now(), &watched{ResponseWriter: w}
+		began := time.Now()
+		w, out := watching(w)
 		defer func() {
-			class := strconv.Itoa(max(out.status, http.StatusOK)/100) + "xx"
-			m.took(fmt.Sprintf("listener=%q,status=%q", listener, class), time.Since(began).Seconds())
+			m.took(class{listener, max(out.status, http.StatusOK) / 100}, time.Since(began).Seconds())
 		}()
-		next.ServeHTTP(out, r)
+		next.ServeHTTP(w, r)
 	})
 }
 
-func (m *Metrics) took(labels string, seconds float64) {
+func (m *Metrics) took(of class, seconds float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	d := m.times[labels]
+	d := m.times[of]
 	if d == nil {
 		d = &durations{counts: make([]uint64, len(buckets)+1)}
-		m.times[labels] = d
+		m.times[of] = d
 	}
 	i, _ := slices.BinarySearch(buckets, seconds)
 	d.counts[i]++
@@ -94,19 +102,14 @@ func (c counted) AnswerSigned(ctx context.Context, nonce string, l latchkey.Logo
 	return t, err
 }
 
-// verdict reads what was just signed here: nobody else's word is counted.
+// verdict counts what was just signed here: nobody else's word is counted.
 func (m *Metrics) verdict(t api.Turn) {
 	if len(t.Verdict) == 0 {
 		return
 	}
-	var e seal.Envelope
-	var v api.Verdict
-	if json.Unmarshal(t.Verdict, &e) != nil || json.Unmarshal(e.Payload, &v) != nil {
-		return
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.logons[fmt.Sprintf("outcome=%q,reason=%q", v.Outcome, v.Reason)]++
+	m.logons[[2]string{string(t.Outcome), string(t.Reason)}]++
 }
 
 // ServeHTTP writes the page.
@@ -132,12 +135,12 @@ func (m *Metrics) counts(w io.Writer) {
 	defer m.mu.Unlock()
 	const logons, times = "latchkey_logons_total", "latchkey_request_duration_seconds"
 	fmt.Fprintf(w, "# HELP %s Verdicts that this server gave since its start; an answer that is asked for again counts again.\n# TYPE %s counter\n", logons, logons)
-	for _, l := range slices.Sorted(maps.Keys(m.logons)) {
-		fmt.Fprintf(w, "%s{%s} %d\n", logons, l, m.logons[l])
+	for _, l := range slices.SortedFunc(maps.Keys(m.logons), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		fmt.Fprintf(w, "%s{outcome=%q,reason=%q} %d\n", logons, l[0], l[1], m.logons[l])
 	}
 	fmt.Fprintf(w, "# HELP %s How long requests took.\n# TYPE %s histogram\n", times, times)
-	for _, l := range slices.Sorted(maps.Keys(m.times)) {
-		d, all := m.times[l], uint64(0)
+	for _, c := range slices.SortedFunc(maps.Keys(m.times), class.compare) {
+		d, all, l := m.times[c], uint64(0), fmt.Sprintf(`listener=%q,status="%dxx"`, c.listener, c.status)
 		for i, b := range buckets {
 			all += d.counts[i]
 			fmt.Fprintf(w, "%s_bucket{%s,le=\"%g\"} %d\n", times, l, b, all)
