@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -32,7 +33,7 @@ func (b *bench) database(d time.Duration) error {
 		return err
 	}
 	defer db.Close()
-	w := &writes{db: db, keys: make([]latchkey.AuthenticatorID, hotUsers), users: make([]latchkey.UserID, hotUsers), next: make([]uint64, hotUsers)}
+	w := newWrites(db)
 	if err := w.prepare(); err != nil {
 		return err
 	}
@@ -72,6 +73,10 @@ type writes struct {
 	next    []uint64 // the lowest step that the user did not use
 }
 
+func newWrites(db *store.DB) *writes {
+	return &writes{db: db, users: make([]latchkey.UserID, hotUsers), keys: make([]latchkey.AuthenticatorID, hotUsers), next: make([]uint64, hotUsers)}
+}
+
 // prepare makes a machine, and users with an authenticator each.
 func (w *writes) prepare() (err error) {
 	if w.machine, err = oneMachine(w.db); err != nil {
@@ -105,8 +110,8 @@ func (w *writes) login(caller, n int) error {
 	if err != nil {
 		return err
 	}
-	name := make([]byte, 32)
-	if _, err := rand.Read(name); err != nil {
+	name := binary.BigEndian.AppendUint64(make([]byte, 0, 40), uint64(now.UnixMilli()))[:40] // as authn names answers
+	if _, err := rand.Read(name[8:]); err != nil {
 		return err
 	}
 	_, err = w.db.Settle(context.Background(), authn.Settlement{

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -94,4 +95,34 @@ func (h *hot) login(n int, now time.Time) error {
 		err = fmt.Errorf("no verdict")
 	}
 	return err
+}
+
+// BenchmarkLoginRows is what a login writes, by 32 at a time, without anybody
+// who asks for it.
+func BenchmarkLoginRows(b *testing.B) {
+	db, err := store.Open(context.Background(), store.Config{Dir: b.TempDir() + "/data", Now: time.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { db.Close() })
+	w := newWrites(db)
+	if err := w.prepare(); err != nil {
+		b.Fatal(err)
+	}
+	used := ownCPU()
+	b.ResetTimer()
+	var all sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	for caller := range machines {
+		all.Go(func() {
+			for n := 0; left.Add(-1) >= 0; n++ {
+				if err := w.login(caller, n); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64((ownCPU()-used).Microseconds())/float64(b.N), "cpu-µs/op")
 }

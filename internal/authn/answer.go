@@ -29,7 +29,7 @@ func (a *Authority) answer(ctx context.Context, l latchkey.Logon, ans latchkey.A
 		case errors.Is(err, ErrRaced):
 			continue
 		case errors.Is(err, ErrAnswered):
-			return a.again(ctx, l, a.name(l, ans))
+			return a.again(ctx, l, a.name(l, s, ans))
 		}
 		return r, err
 	}
@@ -60,7 +60,7 @@ func (a *Authority) judge(ctx context.Context, l latchkey.Logon, s state, ans la
 	if err != nil {
 		return Result{}, err
 	}
-	name := a.name(l, ans)
+	name := a.name(l, s, ans)
 	if s.expired(h.now) {
 		return a.late(ctx, h, name)
 	}

@@ -2,6 +2,7 @@ package authn
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -82,7 +83,9 @@ func (s state) same(l latchkey.Logon) bool {
 func (s state) expired(now time.Time) bool { return now.UnixMilli() >= s.Expires }
 
 // name names an answer. The same answer to the same prompt has the same name;
-// nobody without the key can tell the answer from it.
-func (a *Authority) name(l latchkey.Logon, ans latchkey.Answer) []byte {
-	return seal.MAC(a.keys.State, answerDomain, []byte(a.machine), []byte(l.ID), ans.State, ans.Value)
+// nobody without the key can tell the answer from it. It begins with the time
+// when the prompt ends: what is written together then lies together.
+func (a *Authority) name(l latchkey.Logon, s state, ans latchkey.Answer) []byte {
+	end := binary.BigEndian.AppendUint64(nil, uint64(max(0, s.Expires)))
+	return append(end, seal.MAC(a.keys.State, answerDomain, []byte(a.machine), []byte(l.ID), ans.State, ans.Value)...)
 }

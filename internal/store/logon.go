@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"latchkey"
 	"latchkey/internal/authn"
@@ -22,29 +21,46 @@ var _ authn.Store = (*DB)(nil)
 // TOTPWindow is how many steps each side of now are accepted.
 const TOTPWindow = 1
 
-// logonFacts gathers a logon in one question to the database: a row for every
-// authenticator of everyone who may be meant, by name or by uid, or one row with
-// the machine alone. Every column costs about as much as finding its row, so
-// that what no decision asks for is not in it; the few rows are sorted later.
-// Who may be meant is one list of ids: of two conditions joined by OR,
-// PostgreSQL makes a look at every user.
-const logonFacts = `SELECT r.value, m.owner, m.name, m.state, m.mode, m.exempt_until, m.exempt_reason, m.unknown_users,
+// A logon is gathered in one question to the database: a row for every
+// authenticator of everyone who may be meant, or one row with the machine alone.
+// Every column costs about as much as finding its row, so that what no decision
+// asks for is not in it; the few rows are sorted later.
+//
+// Nearly always the uid is pinned to nobody, or to a user with the name that was
+// typed: factsByName then has everyone, and says so in its second column. To
+// look for both in one question costs a third more. There, who may be meant is
+// one list of ids: of two conditions joined by OR, PostgreSQL makes a look at
+// every user.
+const (
+	factsByName = factsOf + "u.directory = 'builtin' AND u.fold = $2" + factsOn
+	factsByBoth = factsOf + "u.id IN (SELECT id FROM users WHERE directory = 'builtin' AND fold = $2 UNION ALL " + pinnedTo + ")" + factsOn
+
+	pinnedTo = "SELECT user_id FROM enrollments WHERE machine_id = $1 AND uid = $3"
+	factsOf  = `SELECT r.value, (` + pinnedTo + `), m.owner, m.name, m.state, m.mode, m.exempt_until, m.unknown_users,
 	m.match_local, m.trust_on_enforced, m.key_class,
 	u.id, u.name, u.directory, u.disabled, u.deleted_at, u.member_of,
 	e.seen_at, e.uid, e.enrolled_at, e.removed_at, e.wiped_at, e.retry_at,
 	a.id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.fails, a.debt, a.retry_at, a.created_at, a.lease_to
 	FROM revisions r JOIN machines m ON m.id = $1
-	LEFT JOIN users u ON u.id IN (SELECT id FROM users WHERE directory = 'builtin' AND fold = $2
-		UNION ALL SELECT user_id FROM enrollments WHERE machine_id = $1 AND uid = $3)
+	LEFT JOIN users u ON `
+	factsOn = `
 	LEFT JOIN enrollments e ON e.user_id = u.id AND e.machine_id = $1
 	LEFT JOIN authenticators a ON a.user_id = u.id AND a.removed_at IS NULL
 	WHERE r.name = 'policies'`
+)
 
 // Logon implements authn.Store.
 func (db *DB) Logon(ctx context.Context, m latchkey.MachineID, l latchkey.Logon) (authn.Facts, error) {
 	g := gathering{db: db, fold: latchkey.FoldName(l.User), uid: l.UID}
 	// Two goroutines would watch a context that can end; the query is shorter.
-	err := db.query(context.WithoutCancel(ctx), g.scan, logonFacts, string(m), g.fold, optionalUID(l.UID))
+	ask := func(query string) error {
+		g.rows = nil
+		return db.latest(context.WithoutCancel(ctx), g.scan, query, string(m), g.fold, optionalUID(l.UID))
+	}
+	err := ask(factsByName)
+	if err == nil && !g.everyone() {
+		err = ask(factsByBoth)
+	}
 	if err != nil {
 		return authn.Facts{}, err
 	}
@@ -62,7 +78,7 @@ func (db *DB) Logon(ctx context.Context, m latchkey.MachineID, l latchkey.Logon)
 	return g.facts, err
 }
 
-// A gathering collects the rows of logonFacts.
+// A gathering collects the rows of a logon's facts.
 type gathering struct {
 	db    *DB
 	fold  string
@@ -71,9 +87,19 @@ type gathering struct {
 	facts authn.Facts
 }
 
-func (g *gathering) scan(r *sql.Rows) error {
+func (g *gathering) scan(r scanner) error {
 	g.rows = append(g.rows, factRow{})
 	return r.Scan(g.rows[len(g.rows)-1].dest()...)
+}
+
+// everyone reports whether the user whom the uid is pinned to is among the rows.
+func (g *gathering) everyone() bool {
+	for _, r := range g.rows {
+		if !r.pinned.Valid || r.pinned == r.user.id {
+			return true
+		}
+	}
+	return len(g.rows) == 0
 }
 
 // gather makes candidates of the rows: who lives comes first, then who was
@@ -118,6 +144,7 @@ func (g *gathering) place(c *authn.Candidate) {
 
 type factRow struct {
 	revision    int64
+	pinned      sql.NullString // whom the uid belongs to
 	owner       sql.NullString
 	m           latchkey.Machine
 	exemptUntil sql.NullInt64
@@ -129,7 +156,7 @@ type factRow struct {
 func (r *factRow) dest() []any {
 	m, s, u, h, a := &r.m, &r.m.Settings, &r.user, &r.here, &r.auth
 	return []any{
-		&r.revision, &r.owner, &m.Name, &m.State, &s.Mode, &r.exemptUntil, &s.ExemptReason, &s.UnknownUsers,
+		&r.revision, &r.pinned, &r.owner, &m.Name, &m.State, &s.Mode, &r.exemptUntil, &s.UnknownUsers,
 		&s.MatchLocal, &s.TrustOnEnforced, &m.KeyClass,
 		&u.id, &u.name, &u.directory, &u.disabled, &u.deletedAt, &u.groups,
 		&h.seen, &h.uid, &h.enrolled, &h.removed, &h.wiped, &h.retry,
@@ -368,54 +395,6 @@ func (t *Tx) welcome(s authn.Settlement) error {
 	e.ID, e.Kind, e.Outcome, e.Reason, e.Detail = "", latchkey.EnrollmentAdded, "", "", nil
 	return t.addEvent(e)
 }
-
-// settled keeps what was said to an answer.
-func (t *Tx) settled(s authn.Settlement) error {
-	if s.Answer == nil {
-		return nil
-	}
-	doc, err := json.Marshal(s.Result)
-	if err != nil {
-		return fmt.Errorf("writing a settled answer: %w", err)
-	}
-	n, err := t.affected("INSERT INTO answers (id, at, result) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
-		s.Answer, s.Now.UnixMilli(), string(doc))
-	if err == nil && n == 0 {
-		err = authn.ErrAnswered
-	}
-	return errors.Join(err, t.forget(s.Now))
-}
-
-// Answered implements authn.Store.
-func (db *DB) Answered(ctx context.Context, answer []byte) (authn.Result, bool, error) {
-	var doc string
-	err := db.row(ctx, "SELECT result FROM answers WHERE id = $1", answer).Scan(&doc)
-	if errors.Is(err, sql.ErrNoRows) {
-		return authn.Result{}, false, nil
-	}
-	if err != nil {
-		return authn.Result{}, false, err
-	}
-	var r authn.Result
-	if err := json.Unmarshal([]byte(doc), &r); err != nil {
-		return authn.Result{}, false, fmt.Errorf("reading a settled answer: %w", err)
-	}
-	return r, true, nil
-}
-
-// forget drops what was said to answers long ago, now and then. Their prompts
-// are no longer taken back, so nobody can ask again.
-func (t *Tx) forget(now time.Time) error {
-	if t.db.settled.Add(1)%forgetEvery != 0 {
-		return nil
-	}
-	return t.exec("DELETE FROM answers WHERE at < $1", now.Add(-answersKept).UnixMilli())
-}
-
-const (
-	forgetEvery = 512
-	answersKept = 10 * time.Minute // longer than a prompt's state lives
-)
 
 func optionalUID(uid *uint32) any {
 	if uid == nil {

@@ -78,11 +78,13 @@ func (e *embedded) close() error {
 
 // inTx gives fn to the one that writes.
 func (e *embedded) inTx(ctx context.Context, fn func(session) error) error {
-	j := job{ctx: ctx, result: make(chan error, 1), run: func() error { return fn(e.write) }}
-	if err := e.write.send(ctx, j); err != nil {
-		return err
-	}
-	return <-j.result
+	return e.write.do(job{ctx: ctx, run: func() error { return fn(e.write) }})
+}
+
+// look implements looker: the connection that writes is the one whose page
+// cache outlives a commit.
+func (e *embedded) look(ctx context.Context, scan func(scanner) error, query string, args ...any) error {
+	return e.write.do(job{ctx: ctx, look: true, run: func() error { return e.write.look(scan, query, args) }})
 }
 
 func (e *embedded) query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {

@@ -3,8 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"runtime"
 	"sync"
 )
 
@@ -12,12 +15,15 @@ import (
 const maxBatch = 256
 
 // A writer owns the one connection that writes. It gathers the transactions
-// that wait into one commit, each behind a savepoint, and answers after the
-// commit: the disk is waited for once for all of them.
+// that wait into one commit and answers after the commit: the disk is waited
+// for once for all of them. Between two commits it reads for those who need
+// what is newest: every commit empties the page cache of all connections but
+// this one.
 type writer struct {
 	pool  *sql.DB
 	conn  *sql.Conn
 	ready map[string]*sql.Stmt
+	bare  map[string]driver.Stmt // of what is looked at
 	work  chan job
 	done  chan struct{}
 
@@ -25,8 +31,10 @@ type writer struct {
 	closed bool
 }
 
+// A job is a transaction, or a look at what is committed.
 type job struct {
 	ctx    context.Context
+	look   bool
 	run    func() error
 	result chan error
 }
@@ -41,7 +49,7 @@ func newWriter(ctx context.Context, dsn string) (*writer, error) {
 		return nil, errors.Join(err, pool.Close())
 	}
 	return &writer{
-		pool: pool, conn: conn, ready: map[string]*sql.Stmt{},
+		pool: pool, conn: conn, ready: map[string]*sql.Stmt{}, bare: map[string]driver.Stmt{},
 		work: make(chan job, maxBatch), done: make(chan struct{}), closed: true,
 	}, nil
 }
@@ -51,6 +59,10 @@ func (w *writer) start() {
 	go func() {
 		defer close(w.done)
 		for first := range w.work {
+			if first.look {
+				first.result <- guarded(first.run)
+				continue
+			}
 			w.batch(first)
 		}
 	}()
@@ -67,6 +79,9 @@ func (w *writer) close() error {
 	}
 	var errs []error
 	for _, s := range w.ready {
+		errs = append(errs, s.Close())
+	}
+	for _, s := range w.bare {
 		errs = append(errs, s.Close())
 	}
 	return errors.Join(append(errs, w.conn.Close(), w.pool.Close())...)
@@ -86,54 +101,115 @@ func (w *writer) send(ctx context.Context, j job) error {
 	}
 }
 
-// batch commits the first job and those that wait behind it together.
-func (w *writer) batch(first job) {
-	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
-		answer([]job{first}, nil, fmt.Errorf("beginning a transaction: %w", explainBusy(err)))
-		return
+// do sends a job and waits for its result.
+func (w *writer) do(j job) error {
+	j.result = make(chan error, 1)
+	if err := w.send(j.ctx, j); err != nil {
+		return err
 	}
-	jobs, results, err := w.gather(first)
+	return <-j.result
+}
+
+// batch commits the first job and those that wait behind it together. Most
+// transactions succeed: they are run one after the other, and only where one of
+// them fails are all undone and run again, each behind a savepoint of its own.
+func (w *writer) batch(first job) {
+	b := &batch{jobs: []job{first}}
+	err := w.transact(func() error { return w.gather(b) })
+	if errors.Is(err, errFailed) {
+		err = w.transact(func() error { return w.repeat(b) })
+	}
+	b.answer(err)
+}
+
+// A batch is the jobs of one commit.
+type batch struct {
+	jobs    []job
+	results []error // of each job
+	looks   []job   // came meanwhile, and wait for the commit
+	patient bool    // it was waited for more
+}
+
+// errFailed: one job of a batch failed.
+var errFailed = errors.New("a transaction of the batch failed")
+
+// transact runs do in a transaction. The error says that all of it is undone.
+func (w *writer) transact(do func() error) error {
+	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("beginning a transaction: %w", explainBusy(err))
+	}
+	err := do()
 	if err == nil {
 		err = w.exec("COMMIT")
 	}
 	if err != nil {
-		err = fmt.Errorf("committing: %w", explainBusy(err))
 		w.abandon()
+		return fmt.Errorf("committing: %w", explainBusy(err))
 	}
-	answer(jobs, results, err)
+	return nil
 }
 
-// gather runs the first job and those that wait behind it. The error says that
-// the transaction of them all is lost.
-func (w *writer) gather(first job) (jobs []job, results []error, err error) {
-	for next, ok := first, true; ok; next, ok = w.waiting() {
-		result, fatal := w.save(next)
-		jobs, results = append(jobs, next), append(results, result)
-		if fatal != nil || len(jobs) == maxBatch {
-			return jobs, results, fatal
+// gather runs the first job and those that wait behind it.
+func (w *writer) gather(b *batch) error {
+	for i := 0; i < len(b.jobs); i++ {
+		gone := b.jobs[i].ctx.Err()
+		if gone == nil && guarded(b.jobs[i].run) != nil {
+			return errFailed
 		}
+		b.results = append(b.results, gone)
+		w.more(b)
 	}
-	return jobs, results, nil
+	return nil
 }
 
-func (w *writer) waiting() (job, bool) {
-	select {
-	case j, ok := <-w.work:
-		return j, ok
-	default:
-		return job{}, false
-	}
-}
-
-// answer tells every job its own result, or the error that met them all.
-func answer(jobs []job, results []error, all error) {
-	for i, j := range jobs {
-		switch {
-		case all != nil:
-			j.result <- all
+// more adds the next job that waits, if there is one.
+func (w *writer) more(b *batch) {
+	for len(b.jobs) < maxBatch {
+		select {
+		case j, ok := <-w.work:
+			if !ok {
+				return
+			}
+			if !j.look {
+				b.jobs = append(b.jobs, j)
+				return
+			}
+			b.looks = append(b.looks, j)
 		default:
-			j.result <- results[i]
+			if b.patient {
+				return
+			}
+			b.patient = true
+			runtime.Gosched() // whoever is about to send may, before the disk is waited for
 		}
+	}
+}
+
+// repeat runs the jobs of a batch again, each behind a savepoint.
+func (w *writer) repeat(b *batch) error {
+	b.results = b.results[:0]
+	for _, j := range b.jobs {
+		result, fatal := w.save(j)
+		if fatal != nil {
+			return fatal
+		}
+		b.results = append(b.results, result)
+	}
+	return nil
+}
+
+// answer tells every job its own result, or the error that met them all, and
+// looks for those who asked to.
+func (b *batch) answer(all error) {
+	for i, j := range b.jobs {
+		if all != nil {
+			j.result <- all
+		} else {
+			j.result <- b.results[i]
+		}
+	}
+	for _, l := range b.looks {
+		l.result <- guarded(l.run)
 	}
 }
 
@@ -148,7 +224,7 @@ func (w *writer) save(j job) (result, fatal error) {
 		return err, nil
 	}
 	if err := w.exec("SAVEPOINT job"); err != nil {
-		return err, err
+		return nil, err
 	}
 	if result = guarded(j.run); result != nil {
 		if err := w.exec("ROLLBACK TO job"); err != nil {
@@ -226,4 +302,45 @@ func (w *writer) row(query string, args ...any) scanner {
 		return broken{err}
 	}
 	return s.QueryRowContext(context.Background(), args...)
+}
+
+// look reads rows without what database/sql does for each of their columns:
+// every login looks twice, and on this connection nobody else does anything
+// meanwhile.
+func (w *writer) look(scan func(scanner) error, query string, args []any) error {
+	return w.conn.Raw(func(c any) error {
+		s, ok := w.bare[query]
+		if !ok {
+			var err error
+			if s, err = c.(driver.Conn).Prepare(query); err != nil {
+				return fmt.Errorf("preparing %.60q: %w", query, err)
+			}
+			w.bare[query] = s
+		}
+		named := make([]driver.NamedValue, len(args))
+		for i, a := range args {
+			named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+		}
+		rows, err := s.(driver.StmtQueryContext).QueryContext(context.Background(), named)
+		if err != nil {
+			return err
+		}
+		return errors.Join(eachRaw(rows, scan), rows.Close())
+	})
+}
+
+func eachRaw(rows driver.Rows, scan func(scanner) error) error {
+	row := make(cells, len(rows.Columns()))
+	for {
+		err := rows.Next(row)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := scan(row); err != nil {
+			return err
+		}
+	}
 }
