@@ -5,6 +5,8 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +36,14 @@ func newPair(t *testing.T, users ...string) *pair {
 	if p.database, err = p.cluster.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	p.begin(t, users...)
+	return p
+}
+
+// begin starts both servers and the machine.
+func (p *pair) begin(t *testing.T, users ...string) {
+	t.Helper()
+	l := p.Lab
 	clock := l.Clock("all")
 	p.one, p.two = l.ServeTwo(clock, p.database)
 	for _, u := range users {
@@ -43,7 +53,6 @@ func newPair(t *testing.T, users ...string) *pair {
 	p.laptop = l.Machine("laptop", clock, users...)
 	p.laptop.Enroll(p.one.MachineToken())
 	p.laptop.RunAgent()
-	return p
 }
 
 // ask runs a query beside the servers.
@@ -227,5 +236,58 @@ func TestTheDatabaseCrashesUnderLoad(t *testing.T) {
 	p.audited(t, p.one, allowed(verdicts)+1)
 	if log := p.one.Log() + p.two.Log(); strings.Contains(log, "panic") {
 		t.Error(fmt.Sprint("a server panicked:\n", log))
+	}
+}
+
+const postgresGuide = "../../docs/admin/postgresql.md"
+
+// TestTheGuideToPostgreSQLSpeaksTheTruth does what the page says, in its order.
+func TestTheGuideToPostgreSQLSpeaksTheTruth(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(postgresGuide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := lab.New(t)
+	p := &pair{Lab: l, cluster: l.Postgres(), tokens: map[string]*lab.Authenticator{}}
+	commands := 0
+	for _, block := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
+		for line := range strings.Lines(block[2]) {
+			line, commands = strings.TrimSpace(line), commands+1
+			if block[1] == "sql" { // the lab has a role latchkey
+				if err := p.cluster.Administer(t.Context(), strings.ReplaceAll(line, "latchkey", "guide")); err != nil {
+					t.Fatalf("%s: %v", line, err)
+				}
+				continue
+			}
+			if p.one == nil {
+				p.database = p.cluster.URL("guide")
+				p.begin(t, "ana")
+			}
+			p.follow(t, line)
+		}
+	}
+	if commands < 10 {
+		t.Errorf("only %d commands were found", commands)
+	}
+	verdict(t, p.laptop.Login("ana", p.tokens["ana"].Press()), "allow verified_online")
+}
+
+// follow runs one line of the guide.
+func (p *pair) follow(t *testing.T, line string) {
+	t.Helper()
+	args := strings.Fields(line)
+	for i, a := range args {
+		args[i] = strings.NewReplacer("SECOND", p.two.Data, "DIR", p.one.Data, "OTHER", p.Dir()+"/other", "FILE", p.Dir()+"/file",
+			"KEY", p.Dir()+"/key", "URL", p.database).Replace(a)
+	}
+	if args[0] != "latchkey" {
+		t.Fatalf("what is %s?", args[0])
+	}
+	if args[1] == "serve" || args[1] == "admin" && args[2] == "create" {
+		return // the lab has run these, in these words
+	}
+	if r := p.one.Try(args[1:]...); r.Code != 0 {
+		t.Errorf("%s: %v", line, r)
 	}
 }

@@ -33,8 +33,12 @@ type Cluster struct {
 	made     atomic.Int64
 }
 
-// superuser is the one user of a cluster. Nobody else reaches its socket.
-const superuser = "latchkey"
+// superuser makes databases, owner has them: the programs need no more than an
+// owner may. Nobody else reaches the socket.
+const (
+	superuser = "postgres"
+	owner     = "latchkey"
+)
 
 // NewCluster makes a cluster in a folder and starts it. Settings are as in
 // postgresql.conf.
@@ -51,7 +55,10 @@ func NewCluster(dir string, settings ...string) (*Cluster, error) {
 	if out, err := init.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("making a cluster: %w\n%s", err, out)
 	}
-	return c, c.Start()
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	return c, c.Administer(context.Background(), "CREATE ROLE "+owner+" LOGIN")
 }
 
 // programs finds the newest PostgreSQL, where Debian puts it or on the PATH.
@@ -140,7 +147,7 @@ func (c *Cluster) Start() error {
 func (c *Cluster) answers() error {
 	deadline := time.Now().Add(2 * time.Minute)
 	for {
-		conn, err := pgx.Connect(context.Background(), c.URL("postgres"))
+		conn, err := pgx.Connect(context.Background(), c.url(superuser, "postgres"))
 		if err == nil {
 			return conn.Close(context.Background())
 		}
@@ -183,15 +190,17 @@ func (c *Cluster) Remove() {
 	_ = os.RemoveAll(c.dir)
 }
 
-// URL is the address of a database of the cluster.
-func (c *Cluster) URL(database string) string {
-	return "postgres://" + superuser + "@/" + database + "?host=" + url.QueryEscape(c.dir)
+func (c *Cluster) url(user, database string) string {
+	return "postgres://" + user + "@/" + database + "?host=" + url.QueryEscape(c.dir)
 }
+
+// URL is the address of a user's own database.
+func (c *Cluster) URL(user string) string { return c.url(user, user) }
 
 // Create makes an empty database and returns its address.
 func (c *Cluster) Create(ctx context.Context) (string, error) {
 	name := fmt.Sprintf("test%d", c.made.Add(1))
-	return c.URL(name), c.do(ctx, "CREATE DATABASE "+name)
+	return c.url(owner, name), c.Administer(ctx, "CREATE DATABASE "+name+" OWNER "+owner)
 }
 
 // Drop deletes a database, with whoever is still connected to it.
@@ -200,11 +209,12 @@ func (c *Cluster) Drop(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, "DROP DATABASE "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)")
+	return c.Administer(ctx, "DROP DATABASE "+strings.TrimPrefix(u.Path, "/")+" WITH (FORCE)")
 }
 
-func (c *Cluster) do(ctx context.Context, statement string) error {
-	conn, err := pgx.Connect(ctx, c.URL("postgres"))
+// Administer runs a statement as the superuser.
+func (c *Cluster) Administer(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, c.url(superuser, "postgres"))
 	if err != nil {
 		return err
 	}
