@@ -38,6 +38,7 @@ install: ## what a package holds, below DESTDIR; after make build
 	install -D -m 644 $(BIN)/pam_latchkey.so $(DESTDIR)$(PAMDIR)/pam_latchkey.so
 	install -D -m 644 -t $(DESTDIR)$(SYSTEMD) packaging/systemd/*
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d packaging/sysusers/*
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/latchkey packaging/prometheus/*
 	cd $(SHARE) && find . -type f -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/{} \;
 
 build-testclock: ## bin/testclock/…: the same programs with a clock that tests can move
