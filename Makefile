@@ -96,8 +96,9 @@ up: ## a server and an enrolled machine to explore, until Ctrl-C
 bench: ## what a login costs, beside other modules, the disk and the database
 	scripts/bench
 
-soak: ## break the code line by line and see the tests notice
+soak: ## break the code line by line and see the tests notice; run it beside an earlier version
 	scripts/soak
+	$(if $(filter 0,$(shell id -u)),,sudo -n -E) scripts/upgrade
 
 clean:
 	rm -rf bin

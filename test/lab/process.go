@@ -39,8 +39,8 @@ func (c *Cell) start(log string, cmd *exec.Cmd) *Process {
 	return p
 }
 
-// Stop asks the process to end and waits; one that does not end within ten
-// seconds or ends with an error fails the test.
+// Stop asks the process to end and waits; one that does not end within half a
+// minute or ends with an error fails the test: an agent waits for people at prompts.
 func (p *Process) Stop() {
 	p.tb.Helper()
 	if !p.end(syscall.SIGTERM) {
@@ -62,7 +62,7 @@ func (p *Process) end(sig syscall.Signal) (asked bool) {
 	select {
 	case <-p.done:
 		return true
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		p.cmd.Process.Kill()
 		<-p.done
 		return false
