@@ -329,6 +329,9 @@ func (t *Tx) sighting(s authn.Settlement) (uint64, error) {
 	if !s.Enters {
 		return t.refusal(s, version)
 	}
+	if known, err := t.proven(s, version); err != nil || known {
+		return uint64(version), err
+	}
 	if err := t.pin(s); err != nil {
 		return 0, err
 	}
@@ -357,6 +360,19 @@ func (t *Tx) sighting(s authn.Settlement) (uint64, error) {
 		return 0, err
 	}
 	return uint64(version), t.welcome(s)
+}
+
+// proven is sighting for the login that is nearly every login: of somebody who is
+// known on the machine, with a code. It reports whether that is what it was; a
+// version that is as high already is left to the statement that knows to top it.
+func (t *Tx) proven(s authn.Settlement, version int64) (bool, error) {
+	if s.Anchor.IsZero() || s.Pin != nil || s.Enroll || s.Own {
+		return false, nil
+	}
+	const update = `UPDATE enrollments SET seen_at = $1, anchor = $2, uses = 0, fails = 0, retry_at = NULL, version = $3
+		WHERE user_id = $4 AND machine_id = $5 AND version < $3`
+	n, err := t.affected(update, s.Now.UnixMilli(), s.Anchor.UnixMilli(), version, string(s.User), string(s.Machine))
+	return n == 1, err
 }
 
 // refusal raises the version where the user has a row on the machine.
