@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -193,45 +192,51 @@ func (w *walker) object(t reflect.Type, depth int) error {
 }
 
 // key steps over a key and its colon. Two spellings of a key are one key.
-func (w *walker) key() (string, error) {
+func (w *walker) key() ([]byte, error) {
 	w.peek()
 	raw := w.text()
 	w.peek()
 	w.at++ // the colon
 	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), nil
+		return raw[1 : len(raw)-1], nil
 	}
 	var key string
 	err := json.Unmarshal(raw, &key)
-	return key, err
+	return []byte(key), err
 }
 
 // keys are those of one object: a few in most, but a map may have very many.
 type keys struct {
-	few  []string
+	few  [16][]byte
+	n    int // of the few
 	many map[string]bool
 }
 
 // add reports whether the key is new.
-func (k *keys) add(key string) bool {
-	if k.many == nil && len(k.few) < 16 {
-		twice := slices.Contains(k.few, key)
-		k.few = append(k.few, key)
-		return !twice
+func (k *keys) add(key []byte) bool {
+	if k.n < len(k.few) {
+		for _, f := range k.few[:k.n] {
+			if bytes.Equal(f, key) {
+				return false
+			}
+		}
+		k.few[k.n] = key
+		k.n++
+		return true
 	}
 	if k.many == nil {
 		k.many = map[string]bool{}
 		for _, f := range k.few {
-			k.many[f] = true
+			k.many[string(f)] = true
 		}
 	}
-	twice := k.many[key]
-	k.many[key] = true
+	twice := k.many[string(key)]
+	k.many[string(key)] = true
 	return !twice
 }
 
 // memberType returns the type that t has under a key.
-func memberType(t reflect.Type, key string) (reflect.Type, error) {
+func memberType(t reflect.Type, key []byte) (reflect.Type, error) {
 	switch {
 	case t == nil:
 		return nil, nil
@@ -244,7 +249,7 @@ func memberType(t reflect.Type, key string) (reflect.Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	member, ok := fields[key]
+	member, ok := fields[string(key)]
 	if !ok {
 		return nil, fmt.Errorf("unknown key %.64q", key)
 	}
@@ -286,9 +291,11 @@ func itemType(t reflect.Type) (reflect.Type, error) {
 // string and begins an escape.
 func halfSurrogate(data []byte) bool {
 	for i := 0; i < len(data); i++ {
-		if data[i] != '\\' {
-			continue
+		next := bytes.IndexByte(data[i:], '\\')
+		if next < 0 {
+			return false
 		}
+		i += next
 		unit := escaped(data[i:])
 		switch {
 		case unit >= 0xdc00 && unit < 0xe000:

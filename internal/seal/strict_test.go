@@ -176,6 +176,24 @@ func TestOnlyAPointerIsDecodedInto(t *testing.T) {
 }
 
 // A long key above a long list once copied the key for every item.
+func TestAKeyThatOccursTwiceIsRefusedHoweverManyThereAre(t *testing.T) {
+	t.Parallel()
+	for first := range 40 {
+		var doc strings.Builder
+		for i := range 40 {
+			fmt.Fprintf(&doc, `"k%d":%d,`, i, i)
+		}
+		var got map[string]int
+		if err := seal.DecodeStrict([]byte("{"+doc.String()+`"z":0}`), &got); err != nil || len(got) != 41 {
+			t.Fatal(len(got), err)
+		}
+		err := seal.DecodeStrict(fmt.Appendf(nil, `{%s"k%d":0}`, doc.String(), first), &got)
+		if !errors.Is(err, seal.ErrNotStrict) || !strings.Contains(err.Error(), fmt.Sprintf(`"k%d" occurs twice`, first)) {
+			t.Errorf("k%d: %v", first, err)
+		}
+	}
+}
+
 func TestALongPathCostsNoMoreThanTheDocument(t *testing.T) {
 	data := []byte(fmt.Sprintf(`{"%s":[%s0]}`, strings.Repeat("k", seal.MaxSize/2-10), strings.Repeat("0,", seal.MaxSize/4-10)))
 	var before, after runtime.MemStats
