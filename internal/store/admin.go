@@ -107,7 +107,7 @@ func (db *DB) HasAdmins(ctx context.Context) (bool, error) {
 
 // Record writes an event that tells of no change: a refusal, a start.
 func (db *DB) Record(ctx context.Context, e latchkey.Event) error {
-	return db.InTx(ctx, func(t *Tx) error { return t.addEvent(e) })
+	return db.beside(ctx, func(t *Tx) error { return t.addEvent(e) })
 }
 
 func (t *Tx) addToken(hash []byte, k latchkey.APIToken) error {

@@ -28,7 +28,7 @@ func (db *DB) Seal(ctx context.Context, r audit.Round) (sealed int, ours bool, e
 	if err := db.row(ctx, "SELECT EXISTS (SELECT 1 FROM events WHERE position IS NULL)").Scan(&work); err != nil || !work {
 		return 0, true, err
 	}
-	err = db.InTx(ctx, func(t *Tx) error {
+	err = db.beside(ctx, func(t *Tx) error {
 		sealed, ours = 0, false
 		if ours, err = t.hold("sealer", r.Holder, r.Lease); err != nil || !ours {
 			return err

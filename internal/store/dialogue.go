@@ -36,29 +36,40 @@ var errBroken = errors.New("the connection to the database broke")
 // refuse them too. It never reaches a caller.
 var errOver = errors.New("the transaction has failed already")
 
-// inTx runs fn at the isolation SERIALIZABLE: what commits is as if one
-// transaction had run after the other, which is what SQLite's single writer
-// gives. So a decision in fn may rest on what fn read (is this the last owner?
-// has the user room for one more?), and nobody has to remember which conditions
-// must be repeated in an UPDATE. Conditional updates are safe under it too: one
-// that waited for another transaction does not go on with what it saw before,
-// but is undone with 40001, runs again and finds its condition not met. So are
-// ON CONFLICT clauses. Who looked for a row before he inserted it is undone where
-// another was faster (PostgreSQL manual, 13.2.3), so that an error about a
-// duplicate (23505) means one, as on SQLite. What PostgreSQL undoes (40001, 40P01)
-// runs again a bounded number of times; what it cost is a round trip.
+// turnLock is the advisory lock of transactions that take turns: "ltchkt" in
+// ASCII.
+const turnLock = 0x6c7463686b74
+
+// inTx runs fn at the isolation READ COMMITTED, in one of two ways.
+//
+// Transactions take turns, over all servers: each holds one advisory lock to its
+// end, and every statement behind it sees all that was committed before. That is
+// what SQLite's single writer gives, so that a decision in fn may rest on what fn
+// read: is this the last owner, has the user room for one more? It is the way of
+// everything that is rare.
+//
+// Those beside (logins, reports, sealing) take no turn. All that they rest on is
+// a condition in the statement that writes: PostgreSQL checks it again after it
+// waited for another transaction's row (manual, 13.2.1), and where it is not met
+// no row is changed and the caller judges anew. ON CONFLICT clauses wait in the
+// same way, and an error about a duplicate (23505) means one.
+//
+// SERIALIZABLE would give the first promise to all; but it watches pages of
+// indexes, and undid so many logins that had nothing to do with each other that
+// a busy server ran out of tries. What PostgreSQL still undoes (40P01, deadlock)
+// and what broke before its COMMIT runs again a bounded number of times.
 //
 // Whether a COMMIT that met a broken connection took place is not known. It is
 // not repeated: fn might do its work twice. The caller gets an error, grants
 // nothing, and asks again: what was settled is found under the answer's name.
-func (n *networked) inTx(ctx context.Context, fn func(session) error) error {
+func (n *networked) inTx(ctx context.Context, beside bool, fn func(session) error) error {
 	var err error
 	for try := range maxTries {
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
 		var v verdict
-		if v, err = n.attempt(ctx, fn); v == final {
+		if v, err = n.attempt(ctx, beside, fn); v == final {
 			return err
 		}
 	}
@@ -92,7 +103,7 @@ func pause(ctx context.Context, try int) error {
 
 // attempt runs fn once. The context of the caller ends with the wait for a
 // connection.
-func (n *networked) attempt(ctx context.Context, fn func(session) error) (verdict, error) {
+func (n *networked) attempt(ctx context.Context, beside bool, fn func(session) error) (verdict, error) {
 	conn, err := n.write.Conn(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -103,12 +114,12 @@ func (n *networked) attempt(ctx context.Context, fn func(session) error) (verdic
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestTx)
 	defer cancel()
-	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
 		return judged(broke(conn, err)), n.trouble(err)
 	}
 	d := &dialogue{ctx: ctx, conn: conn, tx: tx}
-	if err := guarded(func() error { return fn(d) }); err != nil || d.failed != nil {
+	if err := guarded(func() error { return d.run(beside, fn) }); err != nil || d.failed != nil {
 		cause := cmp.Or(d.failed, err)
 		_ = tx.Rollback() // a broken connection is one too
 		return judged(cause), n.trouble(first(err, d.failed))
@@ -149,6 +160,16 @@ type dialogue struct {
 	conn   *sql.Conn
 	tx     *sql.Tx
 	failed error // of the first statement that failed
+}
+
+// run waits for its turn first.
+func (d *dialogue) run(beside bool, fn func(session) error) error {
+	if !beside {
+		if _, err := d.affected("SELECT pg_advisory_xact_lock($1)", int64(turnLock)); err != nil {
+			return err
+		}
+	}
+	return fn(d)
 }
 
 func (d *dialogue) affected(query string, args ...any) (int64, error) {

@@ -13,9 +13,9 @@ type engine interface {
 	// Until ready is called, other processes that open the database wait.
 	open(ctx context.Context, now time.Time) (fresh bool, err error)
 	ready(ctx context.Context) error
-	// inTx runs fn in a transaction, as InTx says; fn may run again where the
-	// engine had to undo it.
-	inTx(ctx context.Context, fn func(session) error) error
+	// inTx runs fn in a transaction, as InTx says or as beside says; fn may run
+	// again where the engine had to undo it.
+	inTx(ctx context.Context, beside bool, fn func(session) error) error
 	// query and row read outside of any transaction.
 	query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error
 	row(ctx context.Context, query string, args ...any) scanner

@@ -119,7 +119,7 @@ func (db *DB) UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, 
 
 // Merge writes what a report changes.
 func (db *DB) Merge(ctx context.Context, m fleet.Merger) (version uint64, err error) {
-	err = db.InTx(ctx, func(t *Tx) error {
+	err = db.beside(ctx, func(t *Tx) error {
 		if version, err = t.contact(m); err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (t *Tx) incidents(m fleet.Merger) error {
 // Issue makes a header current.
 func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 	var version int64
-	err := db.InTx(ctx, func(t *Tx) error {
+	err := db.beside(ctx, func(t *Tx) error {
 		version = max(i.Now.UnixMilli(), int64(i.Proven)+1)
 		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2,
 			header_version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END,

@@ -269,7 +269,7 @@ func (c codes) At(n uint64) (uint32, bool) { return c.g.At(n), true }
 
 // Settle implements authn.Store.
 func (db *DB) Settle(ctx context.Context, s authn.Settlement) (version uint64, err error) {
-	err = db.InTx(ctx, func(t *Tx) error {
+	err = db.beside(ctx, func(t *Tx) error {
 		for _, m := range s.Moves {
 			if err := t.move(s, m); err != nil {
 				return err

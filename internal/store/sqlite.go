@@ -76,8 +76,8 @@ func (e *embedded) close() error {
 	return errors.Join(errs...)
 }
 
-// inTx gives fn to the one that writes.
-func (e *embedded) inTx(ctx context.Context, fn func(session) error) error {
+// inTx gives fn to the one that writes: nothing runs beside it.
+func (e *embedded) inTx(ctx context.Context, _ bool, fn func(session) error) error {
 	return e.write.do(job{ctx: ctx, run: func() error { return fn(e.write) }})
 }
 
