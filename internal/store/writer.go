@@ -306,30 +306,35 @@ func (w *writer) row(query string, args ...any) scanner {
 
 // look reads rows without what database/sql does for each of their columns:
 // every login looks twice, and on this connection nobody else does anything
-// meanwhile.
+// meanwhile. A panic is caught here: database/sql would give up the connection.
 func (w *writer) look(scan func(scanner) error, query string, args []any) error {
 	return w.conn.Raw(func(c any) error {
-		s, ok := w.bare[query]
-		if !ok {
-			var err error
-			if s, err = c.(driver.Conn).Prepare(query); err != nil {
-				return fmt.Errorf("preparing %.60q: %w", query, err)
-			}
-			w.bare[query] = s
-		}
-		named := make([]driver.NamedValue, len(args))
-		for i, a := range args {
-			named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
-		}
-		rows, err := s.(driver.StmtQueryContext).QueryContext(context.Background(), named)
-		if err != nil {
-			return err
-		}
-		return errors.Join(eachRaw(rows, scan), rows.Close())
+		return guarded(func() error { return w.ask(c.(driver.Conn), scan, query, args) })
 	})
 }
 
-func eachRaw(rows driver.Rows, scan func(scanner) error) error {
+func (w *writer) ask(c driver.Conn, scan func(scanner) error, query string, args []any) error {
+	s, ok := w.bare[query]
+	if !ok {
+		var err error
+		if s, err = c.Prepare(query); err != nil {
+			return fmt.Errorf("preparing %.60q: %w", query, err)
+		}
+		w.bare[query] = s
+	}
+	named := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	rows, err := s.(driver.StmtQueryContext).QueryContext(context.Background(), named)
+	if err != nil {
+		return err
+	}
+	return eachRaw(rows, scan)
+}
+
+func eachRaw(rows driver.Rows, scan func(scanner) error) (err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }() // also in a panic: open rows hold old pages
 	row := make(cells, len(rows.Columns()))
 	for {
 		err := rows.Next(row)

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -77,5 +78,25 @@ func TestAFailureUndoesItselfAndNothingElseOfItsBatch(t *testing.T) {
 	must(t, db.row(t.Context(), "SELECT count(*) FROM meta WHERE name LIKE 'no%'").Scan(&stray))
 	if good != 3 || stray != 0 {
 		t.Errorf("%d of the good and %d of the bad are there", good, stray)
+	}
+}
+
+func TestALookThatPanicsStopsNobodyElse(t *testing.T) {
+	t.Parallel()
+	db := embeddedAt(t)
+	const two = "SELECT name FROM meta ORDER BY name LIMIT 2"
+	err := db.latest(t.Context(), func(scanner) error { panic("at the disco") }, two)
+	if err == nil || !strings.Contains(err.Error(), "disco") {
+		t.Errorf("got %v", err)
+	}
+	bad := errors.New("bad")
+	if err := db.latest(t.Context(), func(scanner) error { return bad }, two); !errors.Is(err, bad) {
+		t.Errorf("got %v", err)
+	}
+	must(t, db.InTx(t.Context(), func(tx *Tx) error { return tx.exec("INSERT INTO meta (name, value) VALUES ('put', '')") }))
+	rows := 0
+	must(t, db.latest(t.Context(), func(scanner) error { rows++; return nil }, two))
+	if rows != 2 {
+		t.Errorf("%d rows", rows)
 	}
 }
