@@ -215,13 +215,14 @@ func TestAServerThatIsStoppedFinishesWhatHasBegun(t *testing.T) {
 	conn, err := r.dial("localhost")
 	r.ok(err)
 	defer conn.Close()
-	body := `{"name":"ana"}`
+	other, err := r.dial("localhost")
+	r.ok(err)
+	defer other.Close()
+	body := `{"name":"ana"}` // the server gives it 10 s to arrive
 	_, err = fmt.Fprintf(conn, "POST /api/v1/users HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 		r.token, len(body), body[:5])
 	r.ok(err)
 	// Another request on the same listener is answered: the half one has arrived before it.
-	other, err := r.dial("localhost")
-	r.ok(err)
 	fmt.Fprint(other, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	_, err = io.Copy(io.Discard, other)
 	r.ok(err)

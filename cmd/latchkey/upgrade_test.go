@@ -86,7 +86,7 @@ func TestAnUpgradeThatIsKilledLeavesOneVersionOrTheOther(t *testing.T) {
 	if to <= from {
 		t.Fatalf("the schema went from %d to %d: make an archive of a version with an earlier one", from, to)
 	}
-	const kills = 24
+	const kills = 16
 	seen := map[int]int{}
 	for i := range kills {
 		dir := old(t, archive)
