@@ -31,6 +31,10 @@ const (
 	MachineChanged       EventKind = "machine.changed"
 	MachineRemovedEvent  EventKind = "machine.removed"
 	MachineQuarantined   EventKind = "machine.quarantined"
+	KeyAnnounced         EventKind = "key.announced"
+	KeySwitched          EventKind = "key.switched"
+	KeyRetired           EventKind = "key.retired"
+	MasterKeyChanged     EventKind = "key.master_changed"
 	AdminCreated         EventKind = "admin.created"
 	AdminReset           EventKind = "admin.reset"
 	Incident             EventKind = "incident"        // Reason in Detail["incident"]

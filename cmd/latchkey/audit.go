@@ -76,11 +76,7 @@ func (p *program) verifyTrail(ctx context.Context, d dataFlags) (api.AuditVerdic
 		return api.AuditVerdict{}, err
 	}
 	defer db.Close()
-	notary, err := audit.NewNotary(db.Keys().Deployment, db.Keys().Signer)
-	if err != nil {
-		return api.AuditVerdict{}, err
-	}
-	return audit.NewChain(db, notary).VerifyAll(ctx)
+	return audit.NewChain(db, audit.NotaryOf(db.Keys().Deployment, db.Ring)).VerifyAll(ctx)
 }
 
 func (p *program) trailVerdict(v api.AuditVerdict) error {

@@ -60,6 +60,7 @@ type serving struct {
 	rpID      string
 	caFile    string
 	caSHA256  string
+	holder    string // what this server calls itself
 	notary    audit.Notary
 	sealer    *audit.Sealer
 	tuned     *tuning
@@ -81,10 +82,9 @@ func listen(db *store.DB, f serveFlags) (*serving, error) {
 		return nil, err
 	}
 	s := &serving{db: db, ca: authority, publicURL: f.publicURL, agentURLs: f.agentURLs, rpID: f.rpID}
-	if s.notary, err = audit.NewNotary(k.Deployment, k.Signer); err != nil {
-		return nil, err
-	}
-	s.sealer = audit.NewSealer(db, s.notary, rand.Text(), sealerLease, now)
+	s.notary = audit.NotaryOf(k.Deployment, db.Ring)
+	s.holder = rand.Text()
+	s.sealer = audit.NewSealer(db, s.notary, s.holder, sealerLease, now)
 	if s.caFile, err = authority.Write(db.Dir()); err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (s *serving) build(log *slog.Logger) (*httpd.Server, error) {
 		return nil, err
 	}
 	k := s.db.Keys()
-	machines := fleet.New(s.db, fleet.Keys{Deployment: k.Deployment, Epoch: k.Epoch, Signer: k.Signer},
+	machines := fleet.New(s.db, fleet.Keys{Deployment: k.Deployment, Epoch: k.Epoch, Ring: s.db.Ring},
 		fleet.Door{URLs: s.agentURLs, Pin: s.ca.Pin()}, now, rand.Reader)
 	about := httpd.About{Deployment: k.Deployment, Version: version, AgentURLs: s.agentURLs, RPID: s.rpID}
 	s.metrics = httpd.NewMetrics(
@@ -201,7 +201,7 @@ func (s *serving) build(log *slog.Logger) (*httpd.Server, error) {
 
 func (s *serving) agents(machines *fleet.Fleet) httpd.Agents {
 	k := s.db.Keys()
-	logons := authn.New(s.db, authn.Keys{Deployment: k.Deployment, Signer: k.Signer, State: k.State}, now)
+	logons := authn.New(s.db, authn.Keys{Deployment: k.Deployment, Ring: s.db.Ring, State: k.State}, now)
 	return httpd.Agents{
 		Who:    s.db.MachineByKey,
 		Logons: func(m latchkey.MachineID) httpd.Logons { return s.metrics.Counted(logons.ForMachine(m)) },

@@ -133,7 +133,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 server unreachable
 	f.StringVar(&p.key, "idempotency-key", "", "name this command: repeated within a day under the same key it is not carried out again")
 	f.BoolVar(&p.yes, "yes", false, "do what cannot be undone")
 	root.AddCommand(p.serve(), p.admin(), p.user(), p.authenticator(), p.policy(), p.machine(), p.enrollment(), p.report(),
-		p.audit(), p.apiToken(), p.backup(), p.restore(), p.config(), p.doctor(), p.bugreport(), p.manual())
+		p.audit(), p.apiToken(), p.backup(), p.restore(), p.keys(), p.config(), p.doctor(), p.bugreport(), p.manual())
 	return root
 }
 

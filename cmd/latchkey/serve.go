@@ -113,6 +113,10 @@ func (p *program) run(ctx context.Context, f serveFlags) (err error) {
 	if err := db.Record(ctx, latchkey.Event{Kind: latchkey.ServerStarted, Actor: "server", Detail: map[string]string{"version": version}}); err != nil {
 		return errors.Join(err, s.close())
 	}
+	if err := db.Attend(ctx, s.holder, 2*ringEvery); err != nil {
+		return errors.Join(err, s.close())
+	}
+	defer func() { err = errors.Join(err, db.Leave(context.WithoutCancel(ctx), s.holder)) }()
 	p.welcome(ctx, db, f, s)
 	sealed := s.seal(ctx, log)
 	defer s.supervised(ctx, log)()
@@ -128,6 +132,7 @@ func (s *serving) supervised(ctx context.Context, log *slog.Logger) func() {
 	watched, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go supervisor.Watch(watched, func() { _ = s.ready(watched) }) // that it returns is what counts: a full disk is no reason to start again
 	go s.tuned.follow(ctx, hup, log)
+	go s.followKeys(watched, log)
 	context.AfterFunc(ctx, supervisor.Stopping)
 	supervisor.Say("serving")
 	supervisor.Ready()

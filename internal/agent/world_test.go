@@ -148,9 +148,9 @@ func (w *world) serve(dir string) {
 	w.ok(err)
 	w.addr, w.pin = l.Addr().String(), authority.Pin()
 	w.enroll = enroll.New(w.db, w.now, rand.Reader)
-	w.fleet = fleet.New(w.db, fleet.Keys{Deployment: k.Deployment, Epoch: k.Epoch, Signer: k.Signer},
+	w.fleet = fleet.New(w.db, fleet.Keys{Deployment: k.Deployment, Epoch: k.Epoch, Ring: w.db.Ring},
 		fleet.Door{URLs: []string{"https://" + w.addr}, Pin: authority.Pin()}, w.now, rand.Reader)
-	logons := authn.New(w.db, authn.Keys{Deployment: k.Deployment, Signer: k.Signer, State: k.State}, w.now)
+	logons := authn.New(w.db, authn.Keys{Deployment: k.Deployment, Ring: w.db.Ring, State: k.State}, w.now)
 	config, err := authority.AgentServer([]string{"127.0.0.1"})
 	w.ok(err)
 	w.door = httpd.Door{Name: "agent", TLS: config, Handler: httpd.Agent(httpd.Agents{

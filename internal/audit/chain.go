@@ -86,19 +86,20 @@ type Signed struct {
 // A Notary signs checkpoints and knows them again.
 type Notary struct {
 	deployment string
-	key        ed25519.PrivateKey
-	keys       seal.KeySet
+	ring       func() seal.Ring
 }
 
-// NewNotary returns the notary of a deployment.
+// NewNotary returns the notary of a deployment with one key.
 func NewNotary(deployment string, key ed25519.PrivateKey) (Notary, error) {
-	pub, ok := key.Public().(ed25519.PublicKey)
-	if !ok {
-		return Notary{}, fmt.Errorf("signing checkpoints: no key")
+	ring, err := seal.OneKey(key, 0)
+	if err != nil {
+		return Notary{}, fmt.Errorf("signing checkpoints: %w", err)
 	}
-	keys, err := seal.NewKeySet(pub)
-	return Notary{deployment, key, keys}, err
+	return NotaryOf(deployment, func() seal.Ring { return ring }), nil
 }
+
+// NotaryOf returns the notary of a deployment whose keys may succeed each other.
+func NotaryOf(deployment string, ring func() seal.Ring) Notary { return Notary{deployment, ring} }
 
 // Sign returns the signed checkpoint of a position.
 func (n Notary) Sign(position int64, hash []byte, at time.Time) (string, error) {
@@ -106,14 +107,18 @@ func (n Notary) Sign(position int64, hash []byte, at time.Time) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("writing a checkpoint: %w", err)
 	}
-	raw, err := seal.Sign(n.key, CheckpointType, doc)
+	raw, err := seal.Sign(n.ring().Signer, CheckpointType, doc)
 	return string(raw), err
 }
 
 // Open returns what a stored checkpoint says. It refuses one that this
 // deployment did not sign, or that is stored under another position.
 func (n Notary) Open(s Signed) (Checkpoint, error) {
-	doc, _, err := seal.Verify([]byte(s.Envelope), CheckpointType, n.keys)
+	keys, err := n.ring().Ever()
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	doc, _, err := seal.Verify([]byte(s.Envelope), CheckpointType, keys)
 	if err != nil {
 		return Checkpoint{}, err
 	}

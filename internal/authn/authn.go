@@ -17,6 +17,7 @@ import (
 	"latchkey/internal/api"
 	"latchkey/internal/logon"
 	"latchkey/internal/policy"
+	"latchkey/internal/seal"
 	"latchkey/internal/secret"
 	"latchkey/internal/verify"
 )
@@ -50,6 +51,8 @@ type Keys struct {
 	Deployment string
 	Signer     ed25519.PrivateKey
 	State      secret.Bytes // MACs the prompts' state
+	// Ring returns the signing keys as they are now; nil: Signer is the only one.
+	Ring func() seal.Ring
 }
 
 // An Authn decides logons. It is safe for concurrent use.

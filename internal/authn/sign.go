@@ -40,6 +40,10 @@ func (a *Authority) sign(r Result, nonce string) (api.Turn, error) {
 	if err != nil {
 		return api.Turn{}, fmt.Errorf("writing verdict: %w", err)
 	}
-	signed, err := seal.Sign(a.keys.Signer, api.VerdictType, doc)
+	key := a.keys.Signer
+	if a.keys.Ring != nil {
+		key = a.keys.Ring().Signer
+	}
+	signed, err := seal.Sign(key, api.VerdictType, doc)
 	return api.Turn{Verdict: signed, Outcome: v.Outcome, Reason: v.Reason}, err
 }

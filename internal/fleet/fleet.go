@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/internal/seal"
 )
 
 // MinAgent is the lowest agent version that may decide offline.
@@ -25,6 +26,15 @@ type Keys struct {
 	Deployment string
 	Epoch      uint64
 	Signer     ed25519.PrivateKey
+	// Ring returns the signing keys as they are now; nil: Signer is the only one.
+	Ring func() seal.Ring
+}
+
+func (k Keys) ring() (seal.Ring, error) {
+	if k.Ring == nil {
+		return seal.OneKey(k.Signer, k.Epoch)
+	}
+	return k.Ring(), nil
 }
 
 // A Fleet is the machines of a deployment.

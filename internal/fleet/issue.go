@@ -253,7 +253,11 @@ func (f *Fleet) seal(l Ledger, m *Member, p plan, have []string) (api.BundleResp
 	p.header.Version, p.header.IssuedAt = m.Version, m.IssuedAt.UnixMilli()
 	p.header.NotAfter = m.IssuedAt.Add(HeaderLife).UnixMilli()
 	header, raw := bundle.Pack(p.header, p.limit, sources)
-	sealed, err := bundle.SealHeader(header, f.keys.Signer, to)
+	ring, err := f.keys.ring()
+	if err != nil {
+		return api.BundleResponse{}, err
+	}
+	sealed, err := bundle.SealHeader(header, ring.Signer, to)
 	if err != nil {
 		return api.BundleResponse{}, err
 	}

@@ -123,20 +123,27 @@ func (f *Fleet) released(ctx context.Context, l Ledger, m *Member, p plan) error
 	return nil
 }
 
-// Health is the server's signed word that it can be asked.
+// Health is the server's signed word that it can be asked. The key that every
+// machine knows signs it: one that was away while keys changed would otherwise
+// not believe that this is its server, and never learn the new ones.
 func (f *Fleet) Health(nonce string) ([]byte, error) {
-	return f.sign(api.HealthType, api.Health{Deployment: f.keys.Deployment, Nonce: nonce, At: f.now().UnixMilli()})
+	ring, err := f.keys.ring()
+	if err != nil {
+		return nil, err
+	}
+	return signed(ring.Herald, api.HealthType, api.Health{Deployment: f.keys.Deployment, Nonce: nonce, At: f.now().UnixMilli()})
 }
 
 func (f *Fleet) signKeys() ([]byte, error) {
-	pub, ok := f.keys.Signer.Public().(ed25519.PublicKey)
-	if !ok {
-		return nil, errors.New("the server's signing key is not one")
+	ring, err := f.keys.ring()
+	if err != nil {
+		return nil, err
 	}
-	return f.sign(api.KeySetType, api.KeySet{
-		Deployment: f.keys.Deployment, Version: f.keys.Epoch, Epoch: f.keys.Epoch,
-		Keys: []string{base64.StdEncoding.EncodeToString(pub)},
-	})
+	set := api.KeySet{Deployment: f.keys.Deployment, Version: ring.Version, Epoch: f.keys.Epoch}
+	for _, pub := range ring.Trusted {
+		set.Keys = append(set.Keys, base64.StdEncoding.EncodeToString(pub))
+	}
+	return signed(ring.Herald, api.KeySetType, set)
 }
 
 func (f *Fleet) signSettings(m latchkey.Machine, version uint64) ([]byte, error) {
@@ -148,22 +155,30 @@ func (f *Fleet) signSettings(m latchkey.Machine, version uint64) ([]byte, error)
 }
 
 func (f *Fleet) sign(kind string, v any) ([]byte, error) {
+	ring, err := f.keys.ring()
+	if err != nil {
+		return nil, err
+	}
+	return signed(ring.Signer, kind, v)
+}
+
+func signed(key ed25519.PrivateKey, kind string, v any) ([]byte, error) {
 	doc, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("writing a signed object: %w", err)
 	}
-	return seal.Sign(f.keys.Signer, kind, doc)
+	return seal.Sign(key, kind, doc)
 }
 
 // proven is the highest version that the machine can show an object of: a
 // database that was restored from a backup goes on above it. What is not signed
 // by this deployment for this machine proves nothing.
 func (f *Fleet) proven(m latchkey.Machine, proof []byte) uint64 {
-	pub, ok := f.keys.Signer.Public().(ed25519.PublicKey)
-	if !ok || len(proof) == 0 {
+	ring, err := f.keys.ring()
+	if err != nil || len(proof) == 0 {
 		return 0
 	}
-	keys, err := seal.NewKeySet(pub)
+	keys, err := ring.Ever()
 	if err != nil {
 		return 0
 	}

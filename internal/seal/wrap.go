@@ -3,6 +3,8 @@ package seal
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +29,11 @@ var ErrUnwrap = errors.New("row does not unwrap: another master key, another row
 // for 2^32 rows (NIST SP 800-38D 8.3). It is safe for concurrent use.
 type Wrapper struct {
 	aead cipher.AEAD
+	id   string
 }
+
+// ID names the key, and says nothing about it: the first 8 bytes of a SHA-256.
+func (w *Wrapper) ID() string { return w.id }
 
 // NewWrapper returns a Wrapper under a key of MasterKeySize bytes.
 func NewWrapper(key secret.Bytes) (*Wrapper, error) {
@@ -42,7 +48,10 @@ func NewWrapper(key secret.Bytes) (*Wrapper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
-	return &Wrapper{aead}, nil
+	sum := sha256.New()
+	sum.Write(Info("latchkey/master/1"))
+	sum.Write(key)
+	return &Wrapper{aead, hex.EncodeToString(sum.Sum(nil)[:8])}, nil
 }
 
 // Wrap encrypts a secret for the row named rowID (table and key, for example

@@ -19,7 +19,7 @@ import (
 type Keys struct {
 	Deployment string
 	Epoch      uint64             // raised by every restore from a backup
-	Signer     ed25519.PrivateKey // of verdicts, headers, settings
+	Signer     ed25519.PrivateKey // of verdicts, headers, settings, when the database was opened; see Ring
 	CA         *ecdsa.PrivateKey  // of the server's certificates
 	State      secret.Bytes       // MACs what travels through machines
 }
@@ -38,6 +38,15 @@ func (db *DB) makeKeys(ctx context.Context) error {
 		if err := errors.Join(t.exec(insert, "deployment", id), t.exec(insert, "epoch", "1")); err != nil {
 			return err
 		}
+		if err := t.noteMaster(); err != nil {
+			return err
+		}
+		ring, err := t.loadRing()
+		if err != nil {
+			return err
+		}
+		db.ring.Store(&ring)
+		db.identity = Keys{Signer: ring.Signer}
 		return t.loadKeys(&db.identity)
 	})
 	if err != nil {
@@ -56,11 +65,6 @@ func (t *Tx) loadKeys(k *Keys) error {
 	if k.Epoch, err = strconv.ParseUint(epoch, 10, 63); err != nil {
 		return fmt.Errorf("restore epoch: %w", err)
 	}
-	seed, err := t.secret("signing", random(ed25519.SeedSize))
-	if err != nil {
-		return err
-	}
-	k.Signer = ed25519.NewKeyFromSeed(seed)
 	if k.State, err = t.secret("state", random(32)); err != nil {
 		return err
 	}

@@ -56,6 +56,7 @@ type DB struct {
 	last     atomic.Uint64 // moment of the event named last
 	keys     sync.Map      // machines' identity key to id; neither ever changes
 	identity Keys
+	ring     atomic.Pointer[seal.Ring]
 }
 
 // Open opens the database in a directory and brings its tables up to date. The
@@ -99,6 +100,9 @@ func (db *DB) open(ctx context.Context, keyFile string) error {
 		return err
 	}
 	if db.wrap, err = masterKey(keyFile, db.rand, fresh); err != nil {
+		return err
+	}
+	if db.wrap, err = db.fitting(ctx, keyFile, db.wrap); err != nil {
 		return err
 	}
 	if err := db.prepare(ctx); err != nil {

@@ -1,0 +1,319 @@
+package store
+
+import (
+	"context"
+	"crypto/ed25519"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"latchkey"
+	"latchkey/internal/fleet"
+	"latchkey/internal/seal"
+	"latchkey/internal/secret"
+)
+
+// Spread is how long an announced key waits before it may sign, at least: by
+// then every server of the deployment tells machines of it.
+const Spread = 10 * time.Minute
+
+// epochBits is where the restore epoch begins in the version of a set of keys,
+// so that every set after a restore is newer than all before it.
+const epochBits = 20
+
+// A SigningKey is one key of the deployment's, for people.
+type SigningKey struct {
+	ID           string     `json:"id"`
+	State        string     `json:"state"` // announced, current, believed or retired
+	MadeAt       time.Time  `json:"made_at"`
+	CurrentFrom  *time.Time `json:"current_from"`
+	TrustedUntil *time.Time `json:"trusted_until"` // what it signed has ended by then
+	RetiredAt    *time.Time `json:"retired_at"`
+	Unaware      int        `json:"unaware"` // machines in use without a contact since it was announced
+}
+
+// The states of a signing key.
+const (
+	KeyAnnounced = "announced"
+	KeyCurrent   = "current"
+	KeyBelieved  = "believed"
+	KeyRetired   = "retired"
+)
+
+// Ring returns the signing keys as they were read last.
+func (db *DB) Ring() seal.Ring { return *db.ring.Load() }
+
+// RefreshRing reads the signing keys again: another process may have changed
+// them.
+func (db *DB) RefreshRing(ctx context.Context) error {
+	var r seal.Ring
+	err := db.InTx(ctx, func(t *Tx) (err error) {
+		r, err = t.loadRing()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading the signing keys: %w", err)
+	}
+	db.ring.Store(&r)
+	return nil
+}
+
+// A keyRow is a row of signing_keys.
+type keyRow struct {
+	SigningKey
+	public, wrapped []byte
+}
+
+// keyRows reads the keys, the oldest first, and says of each what it is for.
+func (t *Tx) keyRows() ([]keyRow, error) {
+	var all []keyRow
+	current := -1
+	err := t.query(func(r *sql.Rows) error {
+		var k keyRow
+		var made int64
+		var from, retired, until sql.NullInt64
+		if err := r.Scan(&k.ID, &k.public, &k.wrapped, &made, &from, &retired, &until); err != nil {
+			return err
+		}
+		k.MadeAt = time.UnixMilli(made).UTC()
+		k.CurrentFrom, k.RetiredAt, k.TrustedUntil = instant(from), instant(retired), instant(until)
+		switch {
+		case retired.Valid:
+			k.State = KeyRetired
+		case !from.Valid:
+			k.State = KeyAnnounced
+		default:
+			k.State = KeyBelieved
+			if current < 0 || !k.CurrentFrom.Before(*all[current].CurrentFrom) {
+				current = len(all)
+			}
+		}
+		all = append(all, k)
+		return nil
+	}, "SELECT id, public, wrapped, made_at, current_from, retired_at, trusted_until FROM signing_keys ORDER BY made_at, id")
+	if err == nil && current >= 0 {
+		all[current].State = KeyCurrent
+	}
+	return all, err
+}
+
+func instant(ms sql.NullInt64) *time.Time {
+	if !ms.Valid {
+		return nil
+	}
+	at := timeOf(ms)
+	return &at
+}
+
+// loadRing reads the ring. A deployment that has none is given its first key, or
+// the one that an earlier version kept among the other secrets.
+func (t *Tx) loadRing() (seal.Ring, error) {
+	all, err := t.keyRows()
+	if err == nil && len(all) == 0 {
+		if err = t.firstKey(); err == nil {
+			all, err = t.keyRows()
+		}
+	}
+	if err != nil {
+		return seal.Ring{}, err
+	}
+	ring := seal.Ring{}
+	if ring.Version, err = t.setVersion(); err != nil {
+		return seal.Ring{}, err
+	}
+	for _, k := range all {
+		if err := t.hang(&ring, k); err != nil {
+			return seal.Ring{}, err
+		}
+	}
+	if ring.Signer == nil || ring.Herald == nil {
+		return seal.Ring{}, errors.New("no signing key is in use")
+	}
+	return ring, nil
+}
+
+// hang puts a key on the ring.
+func (t *Tx) hang(ring *seal.Ring, k keyRow) error {
+	ring.Past = append(ring.Past, k.public)
+	if k.State == KeyRetired {
+		return nil
+	}
+	ring.Trusted = append(ring.Trusted, k.public)
+	if k.State == KeyAnnounced {
+		return nil
+	}
+	seed, err := t.db.wrap.Unwrap(signingRow(k.ID), k.wrapped)
+	if err != nil {
+		return fmt.Errorf("signing key %s: %w", k.ID, err)
+	}
+	defer seed.Wipe()
+	private := ed25519.NewKeyFromSeed(seed)
+	if ring.Herald == nil {
+		ring.Herald = private
+	}
+	if k.State == KeyCurrent {
+		ring.Signer = private
+	}
+	return nil
+}
+
+func signingRow(id string) string { return "signing_keys/" + id }
+
+// setVersion is the version of the set of keys.
+func (t *Tx) setVersion() (uint64, error) {
+	var epoch, changes string
+	const get = "SELECT value FROM meta WHERE name = $1"
+	if err := t.exec("INSERT INTO meta (name, value) VALUES ('keyset', '0') ON CONFLICT (name) DO NOTHING"); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(t.row(get, "epoch").Scan(&epoch), t.row(get, "keyset").Scan(&changes)); err != nil {
+		return 0, err
+	}
+	e, err := strconv.ParseUint(epoch, 10, 64-epochBits-1)
+	c, err2 := strconv.ParseUint(changes, 10, epochBits)
+	if err := errors.Join(err, err2); err != nil {
+		return 0, fmt.Errorf("version of the signing keys: %w", err)
+	}
+	return e<<epochBits | c, nil
+}
+
+// changed raises the version of the set and writes the event.
+func (t *Tx) ringChanged(id string, e latchkey.Event) error {
+	e.Detail = with(e.Detail, "key", id)
+	return errors.Join(
+		t.exec("UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE name = 'keyset'"), t.addEvent(e))
+}
+
+func (t *Tx) firstKey() error {
+	seed, err := t.secret("signing", random(ed25519.SeedSize))
+	if err != nil {
+		return err
+	}
+	defer seed.Wipe()
+	id, err := t.addKey(seed, t.db.now())
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		t.exec("UPDATE signing_keys SET current_from = made_at WHERE id = $1", id),
+		t.exec("DELETE FROM secrets WHERE name = 'signing'"))
+}
+
+func (t *Tx) addKey(seed secret.Bytes, made time.Time) (string, error) {
+	pub := ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
+	id := seal.KeyID(pub)
+	wrapped, err := t.db.wrap.Wrap(t.db.rand, signingRow(id), seed)
+	if err != nil {
+		return "", err
+	}
+	const insert = "INSERT INTO signing_keys (id, public, wrapped, made_at) VALUES ($1, $2, $3, $4)"
+	return id, t.exec(insert, id, []byte(pub), wrapped, made.UnixMilli())
+}
+
+// SigningKeys lists the keys, the oldest first.
+func (db *DB) SigningKeys(ctx context.Context) (list []SigningKey, err error) {
+	err = db.InTx(ctx, func(t *Tx) error {
+		list = nil
+		all, err := t.keyRows()
+		for _, k := range all {
+			if err := t.row("SELECT count(*) FROM machines WHERE state IN ('active', 'quarantined') AND coalesce(last_contact, 0) < $1",
+				k.MadeAt.UnixMilli()).Scan(&k.Unaware); err != nil {
+				return err
+			}
+			list = append(list, k.SigningKey)
+		}
+		return err
+	})
+	return list, err
+}
+
+// AnnounceKey makes the next signing key and tells machines of it; nothing is
+// signed with it yet. Conflict where one is announced.
+func (db *DB) AnnounceKey(ctx context.Context, e latchkey.Event) (id string, err error) {
+	seed := make(secret.Bytes, ed25519.SeedSize)
+	defer seed.Wipe()
+	if _, err := io.ReadFull(db.rand, seed); err != nil {
+		return "", fmt.Errorf("making a signing key: %w", err)
+	}
+	err = db.InTx(ctx, func(t *Tx) error {
+		all, err := t.keyRows()
+		if err != nil {
+			return err
+		}
+		if k := inState(all, KeyAnnounced); k != nil {
+			return latchkey.Errorf(latchkey.Conflict, "the key %s is announced already", k.ID).WithHint("latchkey key switch, or key retire %s", k.ID)
+		}
+		if id, err = t.addKey(seed, db.now()); err != nil {
+			return err
+		}
+		return t.ringChanged(id, e)
+	})
+	return id, err
+}
+
+// SwitchKey signs with the announced key from now on. The one before is
+// believed until what it signed has ended. With hurry it does not wait until
+// all servers tell of the key.
+func (db *DB) SwitchKey(ctx context.Context, hurry bool, e latchkey.Event) (id string, err error) {
+	err = db.InTx(ctx, func(t *Tx) error {
+		all, err := t.keyRows()
+		if err != nil {
+			return err
+		}
+		next, now := inState(all, KeyAnnounced), db.now()
+		if next == nil {
+			return latchkey.Errorf(latchkey.Conflict, "no key is announced").WithHint("latchkey key announce, then give the machines time to hear of it")
+		}
+		if wait := next.MadeAt.Add(Spread).Sub(now); wait > 0 && !hurry {
+			return latchkey.Errorf(latchkey.Conflict, "the key was announced less than %v ago", Spread).
+				WithHint("wait another %v, so that every server tells machines of it", wait.Round(time.Second))
+		}
+		id = next.ID
+		return errors.Join(
+			t.exec("UPDATE signing_keys SET trusted_until = $1 WHERE id = $2", now.Add(fleet.HeaderLife).UnixMilli(), inState(all, KeyCurrent).ID),
+			t.exec("UPDATE signing_keys SET current_from = $1 WHERE id = $2", now.UnixMilli(), id),
+			t.ringChanged(id, e))
+	})
+	return id, err
+}
+
+// RetireKey has machines believe a key no more, and destroys it. Conflict for
+// the current one and, unless it is compromised, for one whose signatures have
+// not ended. An announced key is withdrawn.
+func (db *DB) RetireKey(ctx context.Context, id string, compromised bool, e latchkey.Event) error {
+	return db.InTx(ctx, func(t *Tx) error {
+		all, err := t.keyRows()
+		if err != nil {
+			return err
+		}
+		now := db.now()
+		for _, k := range all {
+			switch {
+			case k.ID != id:
+				continue
+			case k.State == KeyCurrent:
+				return latchkey.Errorf(latchkey.Conflict, "the key is in use").WithHint("latchkey key announce and key switch put another in its place")
+			case k.State == KeyRetired:
+				return latchkey.Errorf(latchkey.Conflict, "the key is retired already")
+			case k.State == KeyBelieved && now.Before(*k.TrustedUntil) && !compromised:
+				return latchkey.Errorf(latchkey.Conflict, "what the key signed holds until %s", k.TrustedUntil.Format(time.RFC3339)).
+					WithHint("wait; a key that somebody else may have goes with --compromised")
+			}
+			return errors.Join(
+				t.exec("UPDATE signing_keys SET retired_at = $1, wrapped = NULL WHERE id = $2", now.UnixMilli(), id), t.ringChanged(id, e))
+		}
+		return latchkey.Errorf(latchkey.NotFound, "no such key")
+	})
+}
+
+func inState(all []keyRow, state string) *keyRow {
+	for i := range all {
+		if all[i].State == state {
+			return &all[i]
+		}
+	}
+	return nil
+}
