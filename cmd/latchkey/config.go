@@ -31,11 +31,11 @@ type checked struct {
 }
 
 func (p *program) configCheck() *cobra.Command {
-	var d dataFlags
+	var d serveFlags
 	var files []string
-	var settings string
-	c := verb("check", "Check a data directory, opened as serve opens it, a settings file, and policy files", func(ctx context.Context, _ []string) error {
-		if d.dir == "" && len(files) == 0 && settings == "" {
+	var c *cobra.Command
+	c = verb("check", "Check what serve would run on, given its flags: data, addresses, names, clock; and policy files", func(ctx context.Context, _ []string) error {
+		if d.dir == "" && len(files) == 0 && d.configFile == "" {
 			return &usageError{"nothing to check", "give --data DIR, --config FILE or -f FILE"}
 		}
 		if err := d.check(); err != nil {
@@ -43,12 +43,17 @@ func (p *program) configCheck() *cobra.Command {
 		}
 		out := checked{Problems: []string{}, Notes: []string{}}
 		if d.dir != "" {
-			out.directory(ctx, d)
-			settings = cmp.Or(settings, filepath.Join(d.dir, settingsFile))
+			out.directory(ctx, d.dataFlags)
+			d.configFile = cmp.Or(d.configFile, filepath.Join(d.dir, settingsFile))
 		}
-		if _, _, err := readSettings(settings); err != nil {
+		if c.Flags().Changed("listen") || c.Flags().Changed("agent-listen") || c.Flags().Changed("metrics-listen") || d.publicURL != "" || len(d.agentURLs) > 0 {
+			out.listeners(d)
+		}
+		_, pair, err := readSettings(d.configFile)
+		if err != nil {
 			out.problem("%v", err)
 		}
+		out.certificate(pair, d.publicURL)
 		for _, f := range files {
 			out.file(p, f)
 		}
@@ -56,7 +61,7 @@ func (p *program) configCheck() *cobra.Command {
 		return p.verdict(out)
 	})
 	d.optional(c)
-	c.Flags().StringVar(&settings, "config", "", "a settings file; by default DIR/server.json; one that is not there is fine")
+	d.addServe(c)
 	c.Flags().StringArrayVarP(&files, "file", "f", nil, "a policy file (repeatable)")
 	return c
 }
@@ -117,6 +122,7 @@ func (c *checked) database(ctx context.Context, d dataFlags) {
 		return
 	}
 	defer db.Close()
+	c.clock(ctx, db)
 	all, err := settings.New(db, now).List(ctx)
 	if err != nil {
 		c.problem("%v", err)

@@ -39,7 +39,13 @@ func (p *program) serve() *cobra.Command {
 		}
 		return p.run(ctx, f)
 	})
-	f.add(c)
+	f.dataFlags.add(c)
+	f.addServe(c)
+	return c
+}
+
+// addServe adds the flags that only a server has.
+func (f *serveFlags) addServe(c *cobra.Command) {
 	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8443", "where administrators reach the server")
 	c.Flags().StringVar(&f.agentListen, "agent-listen", "127.0.0.1:8444", "where agents reach the server")
 	c.Flags().StringVar(&f.metricsListen, "metrics-listen", "", "where /metrics is served, over plain HTTP and without a token; by default nowhere")
@@ -47,7 +53,6 @@ func (p *program) serve() *cobra.Command {
 	c.Flags().StringArrayVar(&f.agentURLs, "agent-url", nil, "https address that agents use (repeatable); by default that of --agent-listen")
 	c.Flags().StringVar(&f.configFile, "config", "", "settings that SIGHUP reads again, by default DIR/server.json; need not exist")
 	c.Flags().StringVar(&f.rpID, "rp-id", "", "host name that security keys are registered for; by default that of --public-url")
-	return c
 }
 
 // check refuses what would fail later, before anything is made.
