@@ -127,6 +127,30 @@ func TestServersThatStartTogetherAreOneDeployment(t *testing.T) {
 	}
 }
 
+// The power fails when the tables are there and the keys are not.
+func TestAFirstStartThatWasCutOffIsBegunAgain(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	c := p.config()
+	on, err := newEngine(c)
+	if err == nil {
+		err = makeDir(c.Dir)
+	}
+	if err == nil {
+		_, err = on.open(t.Context(), c.Now())
+	}
+	if err := errors.Join(err, on.close()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A key of its own beside somebody else's database helps nobody: only the first
 // server makes one.
 func TestASecondServerNeedsTheKeyOfTheFirst(t *testing.T) {

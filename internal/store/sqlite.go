@@ -31,13 +31,16 @@ type embedded struct {
 }
 
 func (e *embedded) open(ctx context.Context, now time.Time) (fresh bool, err error) {
-	if fresh, err = makeFile(e.path); err != nil {
+	if err := makeFile(e.path); err != nil {
 		return false, err
 	}
 	if err := e.connect(ctx, now); err != nil {
 		return false, e.explain(err)
 	}
-	return fresh, nil
+	// What was cut off between the tables and the keys is fresh as well, and so is
+	// what another process is making just now: they agree on one master key.
+	err = e.row(ctx, "SELECT NOT EXISTS (SELECT 1 FROM secrets)").Scan(&fresh)
+	return fresh, err
 }
 
 func (e *embedded) connect(ctx context.Context, now time.Time) (err error) {
@@ -193,15 +196,14 @@ func dsn(path string) string {
 }
 
 // makeFile makes an empty database file that only its owner may read; SQLite
-// gives its side files the same mode. fresh: there is no database in it yet.
-func makeFile(path string) (fresh bool, err error) {
+// gives its side files the same mode.
+func makeFile(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
 	if err != nil {
-		return false, fmt.Errorf("opening the database: %w", err)
+		return fmt.Errorf("opening the database: %w", err)
 	}
-	info, err := f.Stat()
-	if err := errors.Join(err, f.Close()); err != nil {
-		return false, fmt.Errorf("opening the database: %w", err)
-	}
-	return info.Size() == 0, nil
+	return nil
 }
