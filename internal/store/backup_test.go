@@ -113,7 +113,7 @@ func TestWhatRestoreRefuses(t *testing.T) {
 		"another master key": {func(t *testing.T, r *Restore) {
 			r.KeyFile = filepath.Join(t.TempDir(), "key")
 			must(t, os.WriteFile(r.KeyFile, make([]byte, 32), 0o600))
-		}, "the server's keys"},
+		}, "is not the one that the database was written with"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -102,7 +102,7 @@ func TestOpenRefuses(t *testing.T) {
 		}, "is missing"},
 		"another master key": {func(t *testing.T, p place) {
 			must(t, os.WriteFile(filepath.Join(p.dir, MasterKeyFile), make([]byte, 32), 0o600))
-		}, "does not unwrap"},
+		}, "is not the one that the database was written with"},
 		"a short master key": {func(t *testing.T, p place) {
 			must(t, os.WriteFile(filepath.Join(p.dir, MasterKeyFile), make([]byte, 31), 0o600))
 		}, "does not have 32 bytes"},
