@@ -88,6 +88,12 @@ func (l *load) run(clients int, d time.Duration) (level, error) { return l.each(
 
 // each has clients do something for one user after the other, as run does.
 func (l *load) each(clients int, d time.Duration, do func(i int) (time.Duration, error)) (level, error) {
+	// The server ends connections on which nothing was said for a while.
+	for _, c := range l.conns {
+		if err := c.again(); err != nil {
+			return level{}, err
+		}
+	}
 	took, errs := make([][]time.Duration, clients), make([]error, clients)
 	cpu, err := l.server.cpu()
 	if err != nil {

@@ -61,11 +61,6 @@ func (b *bench) size(l *load, n int) error {
 	if err != nil {
 		return err
 	}
-	for i := range l.conns {
-		if err := l.conns[i].again(); err != nil {
-			return err
-		}
-	}
 	fresh(l.users)
 	for i, clients := range []int{1, 8} {
 		half := len(l.users) / 2
