@@ -23,6 +23,7 @@ const (
 	KeyReused    Code = "key_reused"   // the key of a command belongs to another one
 	InProgress   Code = "in_progress"  // the same command is under way
 	Interrupted  Code = "interrupted"  // the command was cut off; whether it was carried out is not known
+	Unknown      Code = "unknown"      // a change was cut off while it was written; whether it is there is not known
 )
 
 // An Error carries a code, a sentence for a person and, where there is one, a

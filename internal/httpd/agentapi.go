@@ -178,9 +178,13 @@ func read(w http.ResponseWriter, r *http.Request, v any) error {
 	return api.Decode(body, v)
 }
 
+// firstRead is how much room a body gets before any of it came, in bytes: who
+// only says that much follows must not be able to take it.
+const firstRead = 64 << 10
+
 // readBody reads a body whole. Of one whose length is told there is no more.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength < 0 || r.ContentLength > api.MaxBody {
+	if r.ContentLength < 0 || r.ContentLength > firstRead {
 		return io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxBody))
 	}
 	body := make([]byte, r.ContentLength)

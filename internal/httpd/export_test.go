@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -21,3 +22,9 @@ func Who(route string) (scope string, roles []string) {
 	}
 	return string(r.scope), roles
 }
+
+// Once carries commands out at most once, of a handler that a test made.
+func Once(known Requests, next http.Handler) http.Handler { return once(known, next) }
+
+// Refuse answers with an error.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) { refuse(w, r, err) }

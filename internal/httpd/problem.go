@@ -39,6 +39,7 @@ var statuses = map[latchkey.Code]int{
 	latchkey.KeyReused:    http.StatusUnprocessableEntity,
 	latchkey.InProgress:   http.StatusConflict,
 	latchkey.Interrupted:  http.StatusConflict,
+	latchkey.Unknown:      http.StatusGatewayTimeout,
 	latchkey.Internal:     http.StatusInternalServerError,
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"latchkey"
@@ -33,6 +34,9 @@ type Requests interface {
 	AnswerRequest(ctx context.Context, id []byte, status int, answer secret.Bytes) error
 	// ReleaseRequest forgets a command that changed nothing.
 	ReleaseRequest(ctx context.Context, id []byte) error
+	// Watch returns a context for a command, and what tells whether anything was
+	// written under it, or may have been.
+	Watch(ctx context.Context) (watched context.Context, wrote func() bool)
 }
 
 var errKey = latchkey.Errorf(latchkey.Invalid, "the Idempotency-Key is not 1 to %d visible ASCII characters", maxKey)
@@ -65,8 +69,9 @@ func once(known Requests, next http.Handler) http.Handler {
 			return
 		}
 		out := &kept{header: w.Header()}
-		next.ServeHTTP(out, r.WithContext(ctx))
-		if err := settle(ctx, known, id, out); err != nil {
+		watched, wrote := known.Watch(ctx)
+		next.ServeHTTP(out, r.WithContext(watched))
+		if err := settle(ctx, known, id, out, wrote()); err != nil {
 			note(ctx, "repeat_error", err.Error()) // repeated, it will be called interrupted
 		}
 		w.WriteHeader(out.code())
@@ -74,13 +79,15 @@ func once(known Requests, next http.Handler) http.Handler {
 	})
 }
 
-// settle keeps what a command was answered. A refusal changed nothing, and may
-// be otherwise next time. After an error of the server's nobody knows.
-func settle(ctx context.Context, known Requests, id []byte, out *kept) error {
+// settle keeps what a command was answered. A refusal under which nothing was
+// written may be otherwise next time. After an error of the server's, or half a
+// command, nobody knows: it stays claimed, and whoever sends it again is told to
+// look.
+func settle(ctx context.Context, known Requests, id []byte, out *kept, wrote bool) error {
 	switch status := out.code(); {
 	case status < 300:
 		return known.AnswerRequest(ctx, id, status, secret.Bytes(out.body.Bytes()))
-	case status < 500, status == http.StatusServiceUnavailable:
+	case !wrote && (status < 500 || status == http.StatusServiceUnavailable):
 		return known.ReleaseRequest(ctx, id)
 	}
 	return nil
@@ -179,8 +186,16 @@ func conditional(mux *http.ServeMux, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, h := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 			_, route := mux.Handler(r)
-			if len(r.Header.Values(h)) > 0 && r.Method != http.MethodGet && (h != "If-Match" || !matched[route]) {
+			sent := r.Header.Values(h)
+			if len(sent) == 0 || r.Method == http.MethodGet {
+				continue
+			}
+			if h != "If-Match" || !matched[route] {
 				writeProblem(w, plain(http.StatusBadRequest, "this address takes no such condition: "+h))
+				return
+			}
+			if len(sent) != 1 || strings.TrimSpace(sent[0]) == "" {
+				writeProblem(w, plain(http.StatusBadRequest, "the If-Match holds not exactly one ETag"))
 				return
 			}
 		}

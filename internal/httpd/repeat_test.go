@@ -3,6 +3,8 @@ package httpd_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,5 +148,54 @@ func TestAnAnswerThatIsKeptIsSealed(t *testing.T) {
 		if strings.Contains(string(raw), strings.TrimPrefix(made.Token, httpd.TokenPrefix)) {
 			t.Errorf("%s holds the token", filepath.Base(f))
 		}
+	}
+}
+
+// Some commands are several transactions: after half of one, or a commit of
+// which nobody knows whether it took place, a repeat would make a second token
+// that nobody sees.
+func TestACommandThatMayHaveWrittenIsNotCarriedOutAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	busy := latchkey.Errorf(latchkey.Busy, "the database is too slow")
+	unknown := latchkey.Errorf(latchkey.Unknown, "it is not known whether it is there")
+	invalid := latchkey.Errorf(latchkey.Invalid, "no")
+	for name, c := range map[string]struct {
+		writes bool
+		err    error
+		status int
+		runs   int
+	}{
+		"busy before anything was written": {false, busy, 503, 2},
+		"busy when half was written":       {true, busy, 503, 1},
+		"refused":                          {false, invalid, 400, 2},
+		"refused when half was written":    {true, invalid, 400, 1},
+		"a commit that was cut off":        {false, unknown, 504, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runs := 0
+			h := httpd.Once(w.db, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				runs++
+				if c.writes {
+					if err := w.db.Record(r.Context(), latchkey.Event{Kind: latchkey.ServerStarted}); err != nil {
+						t.Error(err)
+					}
+				}
+				httpd.Refuse(rw, r, c.err)
+			}))
+			var last *httptest.ResponseRecorder
+			for i := range 2 {
+				r := httptest.NewRequestWithContext(t.Context(), "POST", "/"+url.PathEscape(name), nil)
+				r.Header.Set("Idempotency-Key", "k"+strings.ReplaceAll(name, " ", "-"))
+				last = httptest.NewRecorder()
+				h.ServeHTTP(last, r)
+				if i == 0 && last.Code != c.status {
+					t.Errorf("%d %s", last.Code, last.Body)
+				}
+			}
+			if runs != c.runs || runs == 1 && !strings.Contains(last.Body.String(), string(latchkey.InProgress)) {
+				t.Errorf("carried out %d times; at last %d %s", runs, last.Code, last.Body)
+			}
+		})
 	}
 }

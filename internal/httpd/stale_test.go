@@ -14,7 +14,11 @@ func TestN20AStaleEditIsAConflict(t *testing.T) {
 	w := newWorld(t)
 	w.must("POST", "/api/v1/policies", `[{"name":"a","priority":1},{"name":"b","priority":2}]`)
 	set := func(tag, body string) answer {
-		return w.send("POST", "/api/v1/policies", body, func(r *http.Request) { r.Header.Set("If-Match", tag) })
+		return w.send("POST", "/api/v1/policies", body, func(r *http.Request) {
+			if tag != "" {
+				r.Header.Set("If-Match", tag)
+			}
+		})
 	}
 	list, one := w.must("GET", "/api/v1/policies", "").header.Get("ETag"), w.must("GET", "/api/v1/policies/A", "").header.Get("ETag")
 	if !strings.HasPrefix(list, `"`) || list == one {
@@ -58,5 +62,22 @@ func TestN20AStaleEditIsAConflict(t *testing.T) {
 	wg.Wait()
 	if won != 1 {
 		t.Errorf("%d of 20 edits of one reading were taken", won)
+	}
+}
+
+// A script whose variable is empty means a condition, and must not find that it
+// named none.
+func TestAnEmptyConditionIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.must("POST", "/api/v1/policies", `[{"name":"a","priority":1}]`)
+	for _, tags := range [][]string{{""}, {" "}, {"", `"x"`}, {`"x"`, `"y"`}} {
+		with := func(r *http.Request) { r.Header["If-Match"] = tags }
+		if a := w.send("POST", "/api/v1/policies", `{"name":"a","priority":2}`, with); a.status != 400 || a.problem.Code != latchkey.Invalid {
+			t.Errorf("an edit with %q: %d %s", tags, a.status, a.body)
+		}
+		if a := w.send("DELETE", "/api/v1/policies/a", "", with); a.status != 400 {
+			t.Errorf("a removal with %q: %d %s", tags, a.status, a.body)
+		}
 	}
 }

@@ -137,7 +137,7 @@ func committed(n *networked, conn *sql.Conn, err error) (verdict, error) {
 	case class(sqlState(err), "23"), errors.Is(err, pgx.ErrTxCommitRollback), errors.Is(err, sql.ErrTxDone):
 		return final, fmt.Errorf("committing: %w", err)
 	}
-	return final, fmt.Errorf("%w: %w", latchkey.Errorf(latchkey.Busy, "the database went away while a change was written: it is not known whether it is there").
+	return final, fmt.Errorf("%w: %w", latchkey.Errorf(latchkey.Unknown, "the database went away while a change was written: it is not known whether it is there").
 		WithHint("look, and try again"), broke(conn, err))
 }
 

@@ -20,14 +20,14 @@ type Tx struct {
 // had to undo it, and leaves nothing behind that a second run would see. A ctx that ends before fn began stops it;
 // later it does not, so that the caller always learns what happened.
 func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
-	return db.on.inTx(ctx, false, func(s session) error { return fn(&Tx{db, s}) })
+	return written(ctx, db.on.inTx(ctx, false, func(s session) error { return fn(&Tx{db, s}) }))
 }
 
 // beside is InTx for what happens at every login and report: where the engine
 // can, it runs beside others. All that fn decides must be in the WHERE or the ON
 // CONFLICT of the statement that writes; what it reads may be old by then.
 func (db *DB) beside(ctx context.Context, fn func(*Tx) error) error {
-	return db.on.inTx(ctx, true, func(s session) error { return fn(&Tx{db, s}) })
+	return written(ctx, db.on.inTx(ctx, true, func(s session) error { return fn(&Tx{db, s}) }))
 }
 
 // exec runs a statement.
