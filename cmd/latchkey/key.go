@@ -149,7 +149,7 @@ func (p *program) keyRewrap() *cobra.Command {
 const ringEvery = 30 * time.Second
 
 // followKeys keeps the signing keys up to date until ctx ends, and says that
-// this server holds them.
+// this server holds them. In the same round old answers are forgotten.
 func (s *serving) followKeys(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(ringEvery)
 	defer tick.Stop()
@@ -161,6 +161,9 @@ func (s *serving) followKeys(ctx context.Context, log *slog.Logger) {
 			err := errors.Join(s.db.Attend(ctx, s.holder, 2*ringEvery), s.db.RefreshRing(ctx))
 			if err != nil && ctx.Err() == nil {
 				log.Error("the signing keys are as they were", "error", err)
+			}
+			if err := s.db.ForgetRequests(ctx); err != nil && ctx.Err() == nil {
+				log.Error("answers that are past their time are still kept", "error", err)
 			}
 		}
 	}

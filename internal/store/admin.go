@@ -135,7 +135,7 @@ func (db *DB) CreateToken(ctx context.Context, hash []byte, k latchkey.APIToken,
 func (db *DB) RevokeToken(ctx context.Context, id, owner string, e latchkey.Event) error {
 	return db.InTx(ctx, func(t *Tx) error {
 		const drop = "DELETE FROM api_tokens WHERE id = $1 AND ($2 = '' OR admin_id = $2)"
-		return errors.Join(t.one("token", drop, id, owner), t.addEvent(e))
+		return errors.Join(t.one("token", drop, id, owner), t.forgetAnswers(), t.addEvent(e))
 	})
 }
 

@@ -90,7 +90,7 @@ func (db *DB) RemoveAuthenticator(ctx context.Context, u latchkey.UserID, id lat
 		if err := t.one("authenticator", update, db.now().UnixMilli(), []byte{}, string(id), string(u)); err != nil {
 			return err
 		}
-		return t.addEvent(e)
+		return errors.Join(t.forgetAnswers(), t.addEvent(e))
 	})
 }
 

@@ -93,6 +93,9 @@ func (n *networked) snapshot(ctx context.Context, file string) (err error) {
 	}
 	err = writeSQLite(ctx, file, func(to *sql.Conn, all []table) error {
 		for _, t := range all {
+			if t.name == fleeting {
+				continue
+			}
 			if err := t.toSQLite(ctx, tx, to); err != nil {
 				return fmt.Errorf("copying the table %s: %w", t.name, n.trouble(err))
 			}
@@ -105,7 +108,7 @@ func (n *networked) snapshot(ctx context.Context, file string) (err error) {
 // writeSQLite makes a database with empty tables in a file and has it filled.
 // It is not durable: whoever asked copies it once more, and syncs that.
 func writeSQLite(ctx context.Context, file string, fill func(*sql.Conn, []table) error) (err error) {
-	pool, err := sql.Open("sqlite", strings.NewReplacer("(WAL)", "(MEMORY)", "(FULL)", "(OFF)").Replace(dsn(file)))
+	pool, err := sql.Open("sqlite", swift(file))
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (db *DB) MachineTokens(ctx context.Context) ([]fleet.Ticket, error) {
 // RevokeMachineToken ends an enrollment token before its time.
 func (db *DB) RevokeMachineToken(ctx context.Context, id string, e latchkey.Event) error {
 	return db.InTx(ctx, func(t *Tx) error {
-		return errors.Join(t.one("token", "DELETE FROM machine_tokens WHERE id = $1", id), t.addEvent(e))
+		return errors.Join(t.one("token", "DELETE FROM machine_tokens WHERE id = $1", id), t.forgetAnswers(), t.addEvent(e))
 	})
 }
 

@@ -17,6 +17,9 @@ const (
 	// requestLife is longer than any request takes: one without an answer that
 	// is older was cut off, by a crash or a power cut.
 	requestLife = time.Minute
+	// fleeting is the table of commands. Their answers hold tokens and seeds, for
+	// whoever lost one: no backup keeps them.
+	fleeting = "requests"
 )
 
 // ClaimRequest notes that a command is under way: id names who sent it and the
@@ -28,7 +31,7 @@ func (db *DB) ClaimRequest(ctx context.Context, id, command []byte) (status int,
 	err = db.InTx(ctx, func(t *Tx) error {
 		now := db.now()
 		status, answer = 0, nil // it may run twice
-		if err := t.exec("DELETE FROM requests WHERE at < $1", now.Add(-requestsKept).UnixMilli()); err != nil {
+		if err := t.forgetOld(); err != nil {
 			return err
 		}
 		n, err := t.affected("INSERT INTO requests (id, command, at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING", id, command, now.UnixMilli())
@@ -39,6 +42,20 @@ func (db *DB) ClaimRequest(ctx context.Context, id, command []byte) (status int,
 		return err
 	})
 	return status, answer, err
+}
+
+// ForgetRequests forgets the commands that are past their time: their answers
+// hold secrets, and the next command may never come.
+func (db *DB) ForgetRequests(ctx context.Context) error { return db.beside(ctx, (*Tx).forgetOld) }
+
+func (t *Tx) forgetOld() error {
+	return t.exec("DELETE FROM requests WHERE at < $1", t.db.now().Add(-requestsKept).UnixMilli())
+}
+
+// forgetAnswers drops every answer that is kept, because one may hold what was
+// revoked just now. The commands stay: none is carried out again.
+func (t *Tx) forgetAnswers() error {
+	return t.exec("UPDATE requests SET status = NULL, wrapped = NULL WHERE status IS NOT NULL")
 }
 
 // request reads a command that was claimed before.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -144,12 +145,22 @@ func (e *embedded) risks(context.Context) ([]string, error) { return nil, nil }
 
 // snapshot copies the database in one read transaction.
 func (e *embedded) snapshot(ctx context.Context, file string) error {
-	pool, err := sql.Open("sqlite", dsn(e.path))
+	err := once(ctx, dsn(e.path), "VACUUM INTO $1", file)
 	if err == nil {
-		_, err = pool.ExecContext(ctx, "VACUUM INTO $1", file)
-		err = errors.Join(err, pool.Close())
+		// Overwritten, and not only marked as free.
+		err = once(ctx, swift(file)+"&_pragma=secure_delete(1)", "DELETE FROM "+fleeting)
 	}
 	return explainBusy(err)
+}
+
+// once runs one statement on a connection of its own.
+func once(ctx context.Context, dsn, query string, args ...any) error {
+	pool, err := sql.Open("sqlite", dsn)
+	if err == nil {
+		_, err = pool.ExecContext(ctx, query, args...)
+		err = errors.Join(err, pool.Close())
+	}
+	return err
 }
 
 // explain says what an administrator can do about an error of Open.
@@ -193,6 +204,11 @@ func dsn(path string) string {
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
 	return u.String() + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(ON)&_pragma=cache_size(-8000)&_pragma=temp_store(MEMORY)&_txlock=immediate"
+}
+
+// swift is dsn for a file that need not outlive a crash, and has no side files.
+func swift(path string) string {
+	return strings.NewReplacer("(WAL)", "(MEMORY)", "(FULL)", "(OFF)").Replace(dsn(path))
 }
 
 // makeFile makes an empty database file that only its owner may read; SQLite
