@@ -108,7 +108,8 @@ type Settlement struct {
 	Machine latchkey.MachineID
 	User    latchkey.UserID // empty where unknown
 	// Enters: he was seen on the machine, and mostly let in. What else is set
-	// below needs it.
+	// below needs it. It races where he was disabled or deleted, or the machine
+	// removed, since the facts were read.
 	Enters bool
 	Pin    *uint32   // the uid becomes his on this machine, if a deleted user's at most
 	Anchor time.Time // an online MFA: opens a new allowance; zero leaves it

@@ -195,6 +195,7 @@ func (f *Fleet) current(ctx context.Context, l Ledger, m *Member, p plan, proven
 	}
 	i := Issue{
 		Now: now, Machine: l.Machine.ID, User: m.User.ID, From: m.Version, Proven: proven, Digest: p.digest, Leases: p.leases,
+		Active: p.header.Status == bundle.Active,
 	}
 	if len(p.tokens) > 0 {
 		i.Event = &latchkey.Event{

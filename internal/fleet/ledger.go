@@ -143,7 +143,8 @@ type MemberChange struct {
 	Wiped  bool
 }
 
-// An Issue makes a header current.
+// An Issue makes a header current. It races where the machine is not active any
+// more, or the header is and its user is not.
 type Issue struct {
 	Now     time.Time
 	Machine latchkey.MachineID
@@ -151,6 +152,7 @@ type Issue struct {
 	From    uint64 // version of the header that it takes the place of
 	Proven  uint64
 	Digest  []byte
+	Active  bool // it lets the user log in
 	Leases  []Lease
 	Event   *latchkey.Event // where codes are issued
 }

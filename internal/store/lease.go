@@ -75,6 +75,21 @@ func (db *DB) ReleaseLease(ctx context.Context, r fleet.Release) error {
 	})
 }
 
+// holder keeps the machine that is to have leases as it is, to the end of the
+// transaction. Who removes it waits, and then ends these leases too: where
+// transactions run beside each other he would not see them before they are
+// stored, and no code would go to another machine until they run out.
+func (t *Tx) holder(i fleet.Issue) error {
+	if len(i.Leases) == 0 {
+		return nil
+	}
+	n, err := t.affected("UPDATE machines SET state = state WHERE id = $1 AND state = 'active'", string(i.Machine))
+	if err == nil && n != 1 {
+		err = fleet.ErrRaced
+	}
+	return err
+}
+
 // handOut hands the codes of a token to a machine, where the lease is still
 // as the issue was judged by.
 func (t *Tx) handOut(i fleet.Issue, l fleet.Lease) error {

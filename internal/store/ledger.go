@@ -221,16 +221,23 @@ func (t *Tx) incidents(m fleet.Merger) error {
 	})
 }
 
-// Issue makes a header current.
+// Issue makes a header current: while the machine is active, and the user too
+// where the header says so.
 func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 	var version int64
 	err := db.beside(ctx, func(t *Tx) error {
 		version = max(i.Now.UnixMilli(), int64(i.Proven)+1)
+		if err := t.holder(i); err != nil {
+			return err
+		}
 		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2,
 			header_version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END,
 			version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
-			WHERE user_id = $4 AND machine_id = $5 AND header_version = $6 RETURNING header_version`
-		err := t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From)).Scan(&version)
+			WHERE user_id = $4 AND machine_id = $5 AND header_version = $6
+			AND EXISTS (SELECT 1 FROM machines WHERE id = $5 AND state = 'active')
+			AND (NOT $7 OR EXISTS (SELECT 1 FROM users WHERE id = $4 AND NOT disabled AND deleted_at IS NULL))
+			RETURNING header_version`
+		err := t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From), i.Active).Scan(&version)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fleet.ErrRaced
 		}

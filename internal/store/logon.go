@@ -319,12 +319,20 @@ func (t *Tx) move(s authn.Settlement, m authn.Move) error {
 	return err
 }
 
+// admissible are user $1 and machine $2 while no row of the outcome table keeps
+// them out for what they are: the facts may be old by the time of the entry. No
+// row is locked for it, which would cost every login another write: a word of
+// the administrator's that is stored while the entry is being stored comes after
+// it, as it would an instant later.
+const admissible = `EXISTS (SELECT 1 FROM users WHERE id = $1 AND NOT disabled AND deleted_at IS NULL)
+		AND EXISTS (SELECT 1 FROM machines WHERE id = $2 AND state <> 'removed')`
+
 // sighting updates the user's row on the machine and returns the version of
 // the verdict: higher than any before for the two, also after a restore.
 func (t *Tx) sighting(s authn.Settlement) (uint64, error) {
 	version := s.Now.UnixMilli()
 	if s.User == "" {
-		return uint64(version), nil
+		return uint64(version), t.stranger(s)
 	}
 	if !s.Enters {
 		return t.refusal(s, version)
@@ -336,7 +344,7 @@ func (t *Tx) sighting(s authn.Settlement) (uint64, error) {
 		return 0, err
 	}
 	const upsert = `INSERT INTO enrollments (user_id, machine_id, seen_at, uid, anchor, enrolled_at, version)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		SELECT $1, $2, $3, $4, $5, $6, $7 WHERE ` + admissible + `
 		ON CONFLICT (user_id, machine_id) DO UPDATE SET
 		seen_at = excluded.seen_at, uid = coalesce(excluded.uid, enrollments.uid),
 		uses = CASE WHEN excluded.anchor IS NULL THEN enrollments.uses ELSE 0 END,
@@ -353,8 +361,8 @@ func (t *Tx) sighting(s authn.Settlement) (uint64, error) {
 		enrolled = s.Now.UnixMilli()
 	}
 	err := t.row(upsert, string(s.User), string(s.Machine), s.Now.UnixMilli(), optionalUID(s.Pin), millis(s.Anchor), enrolled, version).Scan(&version)
-	if unique(err) {
-		return 0, authn.ErrRaced // somebody else pinned the uid
+	if unique(err) || errors.Is(err, sql.ErrNoRows) {
+		return 0, authn.ErrRaced // somebody else pinned the uid, or they may not enter any more
 	}
 	if err != nil {
 		return 0, err
@@ -369,10 +377,24 @@ func (t *Tx) proven(s authn.Settlement, version int64) (bool, error) {
 	if s.Anchor.IsZero() || s.Pin != nil || s.Enroll || s.Own {
 		return false, nil
 	}
-	const update = `UPDATE enrollments SET seen_at = $1, anchor = $2, uses = 0, fails = 0, retry_at = NULL, version = $3
-		WHERE user_id = $4 AND machine_id = $5 AND version < $3`
-	n, err := t.affected(update, s.Now.UnixMilli(), s.Anchor.UnixMilli(), version, string(s.User), string(s.Machine))
+	const update = `UPDATE enrollments SET seen_at = $3, anchor = $4, uses = 0, fails = 0, retry_at = NULL, version = $5
+		WHERE user_id = $1 AND machine_id = $2 AND version < $5 AND ` + admissible
+	n, err := t.affected(update, string(s.User), string(s.Machine), s.Now.UnixMilli(), s.Anchor.UnixMilli(), version)
 	return n == 1, err
+}
+
+// stranger is sighting for somebody whom nobody knows: he has no row, and the
+// machine alone can keep him out.
+func (t *Tx) stranger(s authn.Settlement) error {
+	if s.Result.Verdict == nil || !s.Result.Verdict.Outcome.Enters() {
+		return nil
+	}
+	var one int
+	err := t.row("SELECT 1 FROM machines WHERE id = $1 AND state <> 'removed'", string(s.Machine)).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = authn.ErrRaced
+	}
+	return err
 }
 
 // refusal raises the version where the user has a row on the machine.
