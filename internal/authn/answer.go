@@ -33,8 +33,10 @@ func (a *Authority) answer(ctx context.Context, l latchkey.Logon, ans latchkey.A
 		}
 		return r, err
 	}
-	return Result{}, latchkey.Errorf(latchkey.Busy, "too many answers at once for this account")
+	return Result{}, errBusy
 }
+
+var errBusy = latchkey.Errorf(latchkey.Busy, "too many answers at once for this account")
 
 // again repeats what was said to an answer before.
 func (a *Authority) again(ctx context.Context, l latchkey.Logon, name []byte) (Result, error) {

@@ -62,22 +62,38 @@ type Authn struct {
 	now      func() time.Time
 	refusals latchkey.Pace // that cost no code
 	entries  latchkey.Pace // that no code opened
+	weighty  map[latchkey.Reason]*latchkey.Pace
 }
 
-// How many lines an hour one machine can write into the audit trail without a
-// code that is charged or used up. More than people do, on a host of many too.
+// How many lines an hour one user on a machine can write into the audit trail
+// without a code that is charged or used up, and how many all of them together.
+// More than people do, on a host of many too. Of each refusal that weighs more a
+// user has a few to himself.
 const (
-	MaxRefusals = 600
-	MaxEntries  = 6000
+	MaxRefusals        = 600
+	MaxEntries         = 3000
+	MaxMachineRefusals = 3000
+	MaxMachineEntries  = 12000
+	MaxWeighty         = 10
 )
 
 // New returns the authority of a server.
 func New(s Store, k Keys, now func() time.Time) *Authn {
 	return &Authn{
 		store: s, keys: k, now: now,
-		refusals: latchkey.Pace{PerHour: MaxRefusals, What: "refused logons"},
-		entries:  latchkey.Pace{PerHour: MaxEntries, What: "logons that no code opened"},
+		refusals: latchkey.Pace{PerHour: MaxRefusals, PerMachine: MaxMachineRefusals, What: "refused logons"},
+		entries:  latchkey.Pace{PerHour: MaxEntries, PerMachine: MaxMachineEntries, What: "logons that no code opened"},
+		weighty:  rations(latchkey.CodeAlreadyUsed, latchkey.AccountDisabled, latchkey.MachineRemoved, latchkey.LockedOut),
 	}
+}
+
+// rations gives every reason a pace of its own, which nothing else uses up.
+func rations(reasons ...latchkey.Reason) map[latchkey.Reason]*latchkey.Pace {
+	out := map[latchkey.Reason]*latchkey.Pace{}
+	for _, r := range reasons {
+		out[r] = &latchkey.Pace{PerHour: MaxWeighty, PerMachine: MaxWeighty * latchkey.MaxSources}
+	}
+	return out
 }
 
 // ForMachine returns the authority for the logons of one machine, whose
@@ -202,8 +218,18 @@ func (h hearing) question() logon.Question {
 	return logon.Question{Required: h.decision.Required, Kinds: h.decision.Kinds}
 }
 
-// begin opens a logon.
+// begin opens a logon. It may end at once, and race as an answer may.
 func (a *Authority) begin(ctx context.Context, l latchkey.Logon) (Result, error) {
+	for range maxRaces {
+		r, err := a.opening(ctx, l)
+		if !errors.Is(err, ErrRaced) {
+			return r, err
+		}
+	}
+	return Result{}, errBusy
+}
+
+func (a *Authority) opening(ctx context.Context, l latchkey.Logon) (Result, error) {
 	h, err := a.hear(ctx, l)
 	if err != nil {
 		return Result{}, err

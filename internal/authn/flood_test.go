@@ -51,12 +51,63 @@ func TestN15OneMachineCannotFloodTheTrail(t *testing.T) {
 	if told = lines(latchkey.EventsLeftOut); len(told) != 3 || told[0].Detail["left_out"] != "50" {
 		t.Errorf("an hour later %+v", told)
 	}
-	// A denial that stays reaches the machine all the same.
+	// A denial that stays reaches the machine also where it is in no line: a few
+	// are in one whatever else was.
 	w.must(w.db.SetDisabled(w.ctx, ana, true, latchkey.Event{Kind: latchkey.UserDisabled}))
-	for range authn.MaxRefusals {
-		w.expect(w.login("stranger"), "deny unknown_identity")
+	for n := range authn.MaxWeighty + authn.MaxRefusals + 1 {
+		v := w.signed(w.authn.ForMachine(here).BeginSigned(w.ctx, "n", w.logon("ana")))
+		if written := n < authn.MaxWeighty+authn.MaxRefusals; !v.Sticky || (v.Event != "") != written {
+			t.Fatalf("denial %d: %+v", n, v)
+		}
 	}
-	if v := w.signed(w.authn.ForMachine(here).BeginSigned(w.ctx, "n", w.logon("ana"))); !v.Sticky || v.Event != "" {
-		t.Errorf("a denial that is in no line: %+v", v)
+	if told = lines(latchkey.EventsLeftOut); told[0].User != ana || told[0].UserName != "ana" || told[0].Detail["left_out"] != "1" {
+		t.Errorf("of whom it is: %+v", told[0])
+	}
+}
+
+// A user who asks for ever must not hide what happens to another on the same
+// machine: neither that his code was tried again, nor that he got in or was kept
+// out.
+func TestN15OneUserCannotHideWhatHappensToAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ana := w.user("ana")
+	w.user("bob")
+	w.user("eva")
+	w.totp(ana)
+	w.expect(w.login("ana", w.code(0)), "allow verified_online")
+	for range authn.MaxRefusals + 1 {
+		w.expect(w.login("bob"), "deny not_enrolled")
+	}
+	of := func(u string, r latchkey.Reason) (n int) {
+		page, err := w.db.Events(w.ctx, audit.Query{Limit: 1000, Kind: string(latchkey.LogonEvent), User: u})
+		w.must(err)
+		for _, e := range page {
+			if e.Reason == r {
+				n++
+			}
+		}
+		return n
+	}
+	w.expect(w.login("eva"), "deny not_enrolled")
+	w.expect(w.login("ana", w.code(0)), "deny code_already_used")
+	settings := latchkey.DefaultSettings()
+	settings.Mode = latchkey.Exempt
+	w.must(w.db.ChangeMachine(w.ctx, w.machine, settings, latchkey.Event{Kind: latchkey.MachineChanged}))
+	w.expect(w.login("ana"), "not-required machine_exempt")
+	w.must(w.db.SetDisabled(w.ctx, ana, true, latchkey.Event{Kind: latchkey.UserDisabled}))
+	w.expect(w.login("ana"), "deny account_disabled")
+	for r, want := range map[latchkey.Reason]int{
+		latchkey.CodeAlreadyUsed: 1, latchkey.MachineExempt: 1, latchkey.AccountDisabled: 1,
+	} {
+		if n := of("ana", r); n != want {
+			t.Errorf("%d lines of ana: %s", n, r)
+		}
+	}
+	if n := of("eva", latchkey.NotEnrolled); n != 1 {
+		t.Errorf("%d lines of eva", n)
+	}
+	if n := of("bob", latchkey.NotEnrolled); n != authn.MaxRefusals {
+		t.Errorf("%d lines of bob", n)
 	}
 }

@@ -105,20 +105,39 @@ func (a *Authority) end(ctx context.Context, h hearing, v ruling, set *settling)
 }
 
 // bound leaves the line of a logon that cost no code out of the trail, where its
-// machine has written too many: everything else of it counts.
+// user and machine have written too many: everything else of it counts.
 func (a *Authority) bound(v ruling, s *Settlement) {
+	source := latchkey.Source{User: s.User, Own: s.Apart}
+	if a.weighs(v, source, s.Now) {
+		return
+	}
 	pace := &a.refusals
 	if v.outcome.Enters() {
 		pace = &a.entries
 	}
-	write, told := pace.Take(a.machine, s.Now)
+	write, told := pace.Take(a.machine, source, s.Now)
 	if told != nil {
-		told.Machine, told.Host = a.machine, s.Event.Host
+		told.Host = s.Event.Host
+		if told.User != "" {
+			told.UserName = s.Event.UserName
+		}
 		s.LeftOut = told
 	}
 	if !write {
 		s.Event, s.Result.Verdict.Event = latchkey.Event{}, ""
 	}
+}
+
+// weighs reports whether a refusal is one of the few of its kind that are
+// written whatever else was: they tell of an attack, or that somebody is still
+// tried who was put out.
+func (a *Authority) weighs(v ruling, source latchkey.Source, now time.Time) bool {
+	ration := a.weighty[v.reason]
+	if ration == nil || v.outcome.Enters() {
+		return false
+	}
+	write, _ := ration.Take(a.machine, source, now) // the others are counted as refusals
+	return write
 }
 
 // idle reports whether a refusal changes nothing and is not worth a line: a

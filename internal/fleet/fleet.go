@@ -50,10 +50,13 @@ type Fleet struct {
 }
 
 // How many lines an hour one machine can write into the audit trail by what it
-// reports: a full ring of events, and more incidents than anybody reads.
+// reports: a full ring of events, and more incidents than anybody reads, about
+// itself and about each of its users. The first about a user is written whatever
+// else was: root on a stolen machine must not be able to drown it.
 const (
-	MaxReported  = 5000
-	MaxIncidents = 100
+	MaxReported         = 5000
+	MaxIncidents        = 100
+	MaxMachineIncidents = 300
 )
 
 // A Door is how machines reach the server: what enrollment tokens carry.
@@ -111,7 +114,7 @@ type Store interface {
 func New(s Store, k Keys, d Door, now func() time.Time, rand io.Reader) *Fleet {
 	return &Fleet{
 		store: s, keys: k, door: d, now: now, rand: rand,
-		reports:   latchkey.Pace{PerHour: MaxReported, What: "reported events"},
-		incidents: latchkey.Pace{PerHour: MaxIncidents, What: "incidents"},
+		reports:   latchkey.Pace{PerHour: MaxReported, PerMachine: MaxReported, What: "reported events"},
+		incidents: latchkey.Pace{PerHour: MaxIncidents, PerMachine: MaxMachineIncidents, What: "incidents"},
 	}
 }

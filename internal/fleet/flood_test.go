@@ -60,3 +60,28 @@ func TestN15AMachineCannotFloodTheTrailByItsReports(t *testing.T) {
 		t.Errorf("a code that was used, and once more: %d lines", n)
 	}
 }
+
+// Root on a stolen machine cannot spend the incidents of the hour before it tells
+// what it did with somebody's code.
+func TestN15AnIncidentAboutAUserIsNotDrowned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ana := w.user("ana", latchkey.TOTP)
+	m := w.machine("pc-1")
+	w.expect(m.login("ana", w.code(0)), "allow verified_online")
+	m.sync()
+	id := m.fetch(ana).Credentials[0].ID
+	for range 2 * fleet.MaxMachineIncidents {
+		m.report(api.Report{User: "usr_nobody", Outcome: latchkey.Denied, Reason: latchkey.WrongCode})
+	}
+	m.offline(ana, id, otp.Step(w.now(), 30)) // the code that was used online
+	m.sync()
+	page, err := w.db.Events(w.ctx, audit.Query{Limit: 1000, Kind: string(latchkey.Incident), User: "ana"})
+	w.must(err)
+	if len(page) != 1 || page[0].Detail["incident"] != "one code was used for two logins" {
+		t.Errorf("of ana: %+v", page)
+	}
+	if n := w.kinds(latchkey.Incident); n != fleet.MaxIncidents+1 {
+		t.Errorf("%d incidents", n)
+	}
+}

@@ -80,7 +80,7 @@ func (j *judge) incident(what, key, value string) { j.incidentOf(nil, what, key,
 
 // incidentOf is incident where it is about a user.
 func (j *judge) incidentOf(m *Member, what, key, value string) {
-	if !j.take(j.incidents) {
+	if !j.take(j.incidents, m) {
 		return
 	}
 	e := latchkey.Event{
@@ -94,11 +94,19 @@ func (j *judge) incidentOf(m *Member, what, key, value string) {
 	j.merger.Incident = append(j.merger.Incident, e)
 }
 
-// take reports whether one more line of the machine belongs into the trail.
-func (j *judge) take(p *latchkey.Pace) bool {
-	write, told := p.Take(j.ledger.Machine.ID, j.now)
+// take reports whether one more line of the machine, about one of its users or
+// about itself, belongs into the trail.
+func (j *judge) take(p *latchkey.Pace, about *Member) bool {
+	var source latchkey.Source
+	if about != nil {
+		source.User = about.User.ID
+	}
+	write, told := p.Take(j.ledger.Machine.ID, source, j.now)
 	if told != nil {
-		told.Machine, told.Host = j.ledger.Machine.ID, j.ledger.Machine.Name
+		told.Host = j.ledger.Machine.Name
+		if told.User != "" {
+			told.UserName = about.User.Name
+		}
 		j.merger.Incident = append(j.merger.Incident, *told)
 	}
 	return write
@@ -169,7 +177,7 @@ func (j *judge) event(r api.Report) error {
 	if m != nil && r.Reason == latchkey.WrongCode && r.Scenario != latchkey.Unlock {
 		j.failed(m, e.Time)
 	}
-	if first || j.take(j.reports) {
+	if first || j.take(j.reports, nil) {
 		j.merger.Events = append(j.merger.Events, e)
 	}
 	return nil
