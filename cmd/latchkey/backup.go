@@ -66,7 +66,7 @@ func (p *program) restore() *cobra.Command {
 			}
 			fmt.Fprintf(p.err, "latchkey: note: the database that was there lies in %s\n", visible(where))
 		}
-		return p.say(m, "%s: restored as of %s", d.dir, when(m.CreatedAt))
+		return p.say(m, "%s: restored as of %s; it signs with the key %s", d.dir, when(m.CreatedAt), m.SigningKey)
 	})
 	d.add(c)
 	return c

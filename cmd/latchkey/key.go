@@ -107,7 +107,8 @@ func (p *program) keyRetire() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		plan := []string{fmt.Sprintf("This destroys key %s: machines believe it no more from their next contact.", args[0])}
+		plan := []string{fmt.Sprintf("This destroys key %s: machines believe it no more from their next contact.", args[0]),
+			"Make a backup when it is done: older ones cannot serve these machines."}
 		if late > 0 {
 			plan = append(plan, fmt.Sprintf("%d machines do not know the key in use yet: they must enroll anew.", late))
 		}
@@ -117,7 +118,7 @@ func (p *program) keyRetire() *cobra.Command {
 		if err := db.RetireKey(ctx, args[0], compromised, keyEvent(latchkey.KeyRetired)); err != nil {
 			return named(err, names{"key": args[0]})
 		}
-		return p.say(rotated{args[0]}, "%s: retired", args[0])
+		return p.say(rotated{args[0]}, "%s: retired; make a backup now: older ones cannot serve these machines", args[0])
 	})
 	c.Flags().BoolVar(&compromised, "compromised", false, "although what it signed has not ended: somebody else may have it")
 	return c

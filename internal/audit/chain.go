@@ -111,23 +111,30 @@ func (n Notary) Sign(position int64, hash []byte, at time.Time) (string, error) 
 	return string(raw), err
 }
 
-// Open returns what a stored checkpoint says. It refuses one that this
-// deployment did not sign, or that is stored under another position.
-func (n Notary) Open(s Signed) (Checkpoint, error) {
-	keys, err := n.ring().Ever()
+// Open returns what a stored checkpoint says, and when the key that signed it was
+// in use. It refuses one that this deployment did not sign, that is stored under
+// another position, or whose key was not in use: a key that was stolen and
+// retired seals nothing any more.
+func (n Notary) Open(s Signed) (Checkpoint, seal.Reign, error) {
+	ring := n.ring()
+	keys, err := ring.Ever()
 	if err != nil {
-		return Checkpoint{}, err
+		return Checkpoint{}, seal.Reign{}, err
 	}
-	doc, _, err := seal.Verify([]byte(s.Envelope), CheckpointType, keys)
+	doc, id, err := seal.Verify([]byte(s.Envelope), CheckpointType, keys)
 	if err != nil {
-		return Checkpoint{}, err
+		return Checkpoint{}, seal.Reign{}, err
 	}
 	var c Checkpoint
 	if err := seal.DecodeStrict(doc, &c); err != nil {
-		return Checkpoint{}, err
+		return Checkpoint{}, seal.Reign{}, err
 	}
 	if c.Deployment != n.deployment || c.Position != s.Position {
-		return Checkpoint{}, fmt.Errorf("it is of another place")
+		return Checkpoint{}, seal.Reign{}, fmt.Errorf("it is of another place")
 	}
-	return c, nil
+	reign, ok := ring.Reign(id)
+	if !ok || !reign.Holds(time.UnixMilli(c.At)) || c.Position > reign.UpTo {
+		return Checkpoint{}, seal.Reign{}, fmt.Errorf("its key %s was not in use then", id)
+	}
+	return c, reign, nil
 }

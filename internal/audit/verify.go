@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"latchkey"
 	"latchkey/internal/api"
+	"latchkey/internal/seal"
 )
 
 // MaxVerify is the most rows that one call of Verify reads.
@@ -46,10 +48,12 @@ func NewChain(store ChainStore, notary Notary) *Chain { return &Chain{store, not
 type walk struct {
 	*Chain
 	ends   Ends
-	after  int64  // where it began
-	at     int64  // position of the last row that held
-	hash   []byte // its hash
-	signed int64  // position of the last checkpoint that held
+	after  int64      // where it began
+	at     int64      // position of the last row that held
+	hash   []byte     // its hash
+	signed int64      // position of the last checkpoint that held
+	reign  seal.Reign // of the key that signed it
+	moment time.Time  // when it did
 	out    api.AuditVerdict
 }
 
@@ -118,6 +122,13 @@ func (w *walk) begin(ctx context.Context) error {
 		return nil
 	}
 	w.hash = rows[0].Hash
+	signed, err := w.store.Checkpoints(ctx, w.at-1, w.at)
+	if err != nil || len(signed) == 0 {
+		return err
+	}
+	if c, reign, err := w.notary.Open(signed[0]); err == nil {
+		w.reign, w.moment = reign, time.UnixMilli(c.At)
+	}
 	return nil
 }
 
@@ -171,14 +182,17 @@ func (w *walk) link(r Link) bool {
 
 // checkpoint checks what the server signed of the row that was checked last.
 func (w *walk) checkpoint(s Signed) bool {
-	c, err := w.notary.Open(s)
+	c, reign, err := w.notary.Open(s)
+	if err == nil && reign.Precedes(w.reign, w.moment) {
+		err = fmt.Errorf("its key had been succeeded when the one before was signed")
+	}
 	switch {
 	case err != nil:
 		w.broken(s.Position, "", api.CheckpointAltered, "the checkpoint at position %d was not signed by this server: %v", s.Position, err)
 	case c.Hash != hex.EncodeToString(w.hash):
 		w.broken(w.signed+1, "", api.LinkAltered, "the rows from position %d to %d are not those that the server signed: they were rewritten, with their hashes", w.signed+1, s.Position)
 	default:
-		w.signed = s.Position
+		w.signed, w.reign, w.moment = s.Position, reign, time.UnixMilli(c.At)
 		w.out.Checkpoints++
 		return true
 	}

@@ -172,7 +172,8 @@ func signed(key ed25519.PrivateKey, kind string, v any) ([]byte, error) {
 
 // proven is the highest version that the machine can show an object of: a
 // database that was restored from a backup goes on above it. What is not signed
-// by this deployment for this machine proves nothing.
+// by this deployment for this machine proves nothing, and none goes further than
+// a year ahead: a key that was stolen could sign the last number there is.
 func (f *Fleet) proven(m latchkey.Machine, proof []byte) uint64 {
 	ring, err := f.keys.ring()
 	if err != nil || len(proof) == 0 {
@@ -190,5 +191,5 @@ func (f *Fleet) proven(m latchkey.Machine, proof []byte) uint64 {
 	if err := seal.DecodeStrict(doc, &s); err != nil || s.Machine != m.ID || s.Deployment != f.keys.Deployment {
 		return 0
 	}
-	return s.Version
+	return min(s.Version, uint64(f.now().AddDate(1, 0, 0).UnixMilli()))
 }

@@ -31,6 +31,7 @@ type Manifest struct {
 	Schema     int       `json:"schema"` // number of the newest schema file
 	CreatedAt  time.Time `json:"created_at"`
 	Parts      []Part    `json:"parts"`
+	SigningKey string    `json:"signing_key,omitempty"` // in use; a restore says it, the file does not
 }
 
 // A Part is one file in a backup.

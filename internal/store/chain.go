@@ -33,6 +33,9 @@ func (db *DB) Seal(ctx context.Context, r audit.Round) (sealed int, ours bool, e
 		if ours, err = t.hold("sealer", r.Holder, r.Lease); err != nil || !ours {
 			return err
 		}
+		if err = t.followRing(); err != nil {
+			return err
+		}
 		sealed, err = t.seal(r)
 		return err
 	})

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/ed25519"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/internal/seal"
 )
 
 // A Restore puts a backup in the place of a data directory.
@@ -47,7 +49,7 @@ func (r Restore) Run(ctx context.Context) (m Manifest, aside string, err error) 
 	if _, err := ReadBackup(r.File, stage); err != nil {
 		return m, "", err
 	}
-	if err := r.raise(ctx, stage); err != nil {
+	if m.SigningKey, err = r.raise(ctx, stage); err != nil {
 		return m, "", err
 	}
 	if r.Database == "" {
@@ -121,8 +123,8 @@ func (r Restore) place(ctx context.Context, m Manifest) error {
 }
 
 // raise opens the staged database, which shows that the key fits, and lifts
-// what the lost database may have reached.
-func (r Restore) raise(ctx context.Context, stage string) (err error) {
+// what the lost database may have reached. It returns the signing key in use.
+func (r Restore) raise(ctx context.Context, stage string) (signer string, err error) {
 	key := filepath.Join(stage, MasterKeyFile)
 	for _, other := range []string{filepath.Join(r.Dir, MasterKeyFile), r.KeyFile} {
 		if _, err := os.Stat(other); other != "" && err == nil {
@@ -130,15 +132,15 @@ func (r Restore) raise(ctx context.Context, stage string) (err error) {
 		}
 	}
 	if _, err := os.Stat(key); errors.Is(err, fs.ErrNotExist) {
-		return latchkey.Errorf(latchkey.NotFound, "the backup does not hold the master key, and %s is missing", filepath.Join(r.Dir, MasterKeyFile)).
+		return "", latchkey.Errorf(latchkey.NotFound, "the backup does not hold the master key, and %s is missing", filepath.Join(r.Dir, MasterKeyFile)).
 			WithHint("put the key there, or name it with --key-file")
 	}
 	db, err := Open(ctx, Config{Dir: stage, KeyFile: key, Now: r.Now})
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.restored(ctx)
+	return seal.KeyID(db.identity.Signer.Public().(ed25519.PublicKey)), db.restored(ctx)
 }
 
 // restored raises the epoch, so that every signed set of keys is newer than

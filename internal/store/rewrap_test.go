@@ -43,6 +43,9 @@ func rewrapped(t *testing.T) (place, latchkey.AuthenticatorID, Keys) {
 	}
 	gone, id := add(), add()
 	must(t, db.RemoveAuthenticator(t.Context(), u.ID, gone, latchkey.Event{Kind: latchkey.AuthenticatorRemoved}))
+	withdrawn, err := db.AnnounceKey(t.Context(), latchkey.Event{Kind: latchkey.KeyAnnounced})
+	must(t, err)
+	must(t, db.RetireKey(t.Context(), withdrawn, false, latchkey.Event{Kind: latchkey.KeyRetired}))
 	_, err = db.AnnounceKey(t.Context(), latchkey.Event{Kind: latchkey.KeyAnnounced})
 	must(t, err)
 	k := db.Keys()
@@ -88,7 +91,7 @@ func TestAChangeOfTheMasterKeySurvivesAPowerCutAnywhere(t *testing.T) {
 			}
 			was, n, err := Rewrap(t.Context(), p.config(), latchkey.Event{Kind: latchkey.MasterKeyChanged})
 			must(t, err)
-			if n != 5 { // state, CA, two signing keys and a seed
+			if n != 6 { // state, CA, two signing keys, a retired one and a seed
 				t.Errorf("%d secrets", n)
 			}
 			secretsHold(t, p, id)

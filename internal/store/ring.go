@@ -1,12 +1,15 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,7 +21,7 @@ import (
 
 // Spread is how long an announced key waits before it may sign, at least: by
 // then every server of the deployment tells machines of it.
-const Spread = 10 * time.Minute
+const Spread = seal.Slack
 
 // epochBits is where the restore epoch begins in the version of a set of keys,
 // so that every set after a restore is newer than all before it.
@@ -32,7 +35,7 @@ type SigningKey struct {
 	CurrentFrom  *time.Time `json:"current_from"`
 	TrustedUntil *time.Time `json:"trusted_until"` // what it signed has ended by then
 	RetiredAt    *time.Time `json:"retired_at"`
-	Unaware      int        `json:"unaware"` // machines in use without a contact since it was announced
+	Unaware      int        `json:"unaware"` // machines in use without a contact since every server tells of it
 }
 
 // The states of a signing key.
@@ -111,6 +114,11 @@ func instant(ms sql.NullInt64) *time.Time {
 // loadRing reads the ring. A deployment that has none is given its first key, or
 // the one that an earlier version kept among the other secrets.
 func (t *Tx) loadRing() (seal.Ring, error) {
+	ring := seal.Ring{}
+	var err error
+	if ring.Version, err = t.setVersion(); err != nil {
+		return seal.Ring{}, err
+	}
 	all, err := t.keyRows()
 	if err == nil && len(all) == 0 {
 		if err = t.firstKey(); err == nil {
@@ -118,10 +126,6 @@ func (t *Tx) loadRing() (seal.Ring, error) {
 		}
 	}
 	if err != nil {
-		return seal.Ring{}, err
-	}
-	ring := seal.Ring{}
-	if ring.Version, err = t.setVersion(); err != nil {
 		return seal.Ring{}, err
 	}
 	for _, k := range all {
@@ -132,25 +136,41 @@ func (t *Tx) loadRing() (seal.Ring, error) {
 	if ring.Signer == nil || ring.Herald == nil {
 		return seal.Ring{}, errors.New("no signing key is in use")
 	}
+	succeed(ring.Reigns)
 	return ring, nil
 }
 
-// hang puts a key on the ring.
-func (t *Tx) hang(ring *seal.Ring, k keyRow) error {
-	ring.Past = append(ring.Past, k.public)
-	if k.State == KeyRetired {
-		return nil
+// followRing reads the keys again where they have changed. The version is read
+// before the keys: what is too old is noticed the next time.
+func (t *Tx) followRing() error {
+	version, err := t.setVersion()
+	if err != nil || version == t.db.ring.Load().Version {
+		return err
 	}
-	ring.Trusted = append(ring.Trusted, k.public)
+	ring, err := t.loadRing()
+	if err == nil {
+		t.db.ring.Store(&ring)
+	}
+	return err
+}
+
+// hang puts a key on the ring. All that it believes of the row is what is
+// wrapped in it: the other columns are anybody's who can write to the database.
+func (t *Tx) hang(ring *seal.Ring, k keyRow) error {
+	if k.State == KeyRetired {
+		return t.remember(ring, k)
+	}
+	private, err := t.private(k)
+	if err != nil {
+		return err
+	}
+	public := private.Public().(ed25519.PublicKey)
+	ring.Past = append(ring.Past, public)
+	ring.Trusted = append(ring.Trusted, public)
 	if k.State == KeyAnnounced {
 		return nil
 	}
-	seed, err := t.db.wrap.Unwrap(signingRow(k.ID), k.wrapped)
-	if err != nil {
-		return fmt.Errorf("signing key %s: %w", k.ID, err)
-	}
-	defer seed.Wipe()
-	private := ed25519.NewKeyFromSeed(seed)
+	ring.Reigns = append(ring.Reigns, seal.Reign{Key: public, From: *k.CurrentFrom, UpTo: math.MaxInt64})
 	if ring.Herald == nil {
 		ring.Herald = private
 	}
@@ -158,6 +178,42 @@ func (t *Tx) hang(ring *seal.Ring, k keyRow) error {
 		ring.Signer = private
 	}
 	return nil
+}
+
+// private unwraps a key that is not retired.
+func (t *Tx) private(k keyRow) (ed25519.PrivateKey, error) {
+	seed, err := t.db.wrap.Unwrap(signingRow(k.ID), k.wrapped)
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, strange(k)
+	}
+	defer seed.Wipe()
+	private := ed25519.NewKeyFromSeed(seed)
+	return private, genuine(k, private.Public().(ed25519.PublicKey))
+}
+
+// genuine refuses a row that shows another key than the one wrapped in it.
+func genuine(k keyRow, public ed25519.PublicKey) error {
+	if seal.KeyID(public) != k.ID || !bytes.Equal(public, k.public) {
+		return strange(k)
+	}
+	return nil
+}
+
+func strange(k keyRow) error {
+	return latchkey.Errorf(latchkey.Conflict, "the signing key %.40q (%s) is not one that this server wrote: its row in signing_keys was added or changed", k.ID, k.State).
+		WithHint("somebody can write to the database: find out who, then restore a backup from before")
+}
+
+// succeed ends each reign where the next begins. The first one began with the
+// deployment: an earlier version did not say when.
+func succeed(all []seal.Reign) {
+	slices.SortStableFunc(all, func(a, b seal.Reign) int { return a.From.Compare(b.From) })
+	for i := range all[1:] {
+		if all[i].Until.IsZero() {
+			all[i].Until = all[i+1].From
+		}
+	}
+	all[0].From = time.Time{}
 }
 
 func signingRow(id string) string { return "signing_keys/" + id }
@@ -220,7 +276,7 @@ func (db *DB) SigningKeys(ctx context.Context) (list []SigningKey, err error) {
 		all, err := t.keyRows()
 		for _, k := range all {
 			if err := t.row("SELECT count(*) FROM machines WHERE state IN ('active', 'quarantined') AND coalesce(last_contact, 0) < $1",
-				k.MadeAt.UnixMilli()).Scan(&k.Unaware); err != nil {
+				k.MadeAt.Add(Spread).UnixMilli()).Scan(&k.Unaware); err != nil {
 				return err
 			}
 			list = append(list, k.SigningKey)
@@ -302,8 +358,7 @@ func (db *DB) RetireKey(ctx context.Context, id string, compromised bool, e latc
 				return latchkey.Errorf(latchkey.Conflict, "what the key signed holds until %s", k.TrustedUntil.Format(time.RFC3339)).
 					WithHint("wait; a key that somebody else may have goes with --compromised")
 			}
-			return errors.Join(
-				t.exec("UPDATE signing_keys SET retired_at = $1, wrapped = NULL WHERE id = $2", now.UnixMilli(), id), t.ringChanged(id, e))
+			return errors.Join(t.retire(k, all, now), t.ringChanged(id, e))
 		}
 		return latchkey.Errorf(latchkey.NotFound, "no such key")
 	})

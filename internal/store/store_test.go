@@ -254,7 +254,7 @@ func TestSchemaFilesAreNumberedWithoutGaps(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
