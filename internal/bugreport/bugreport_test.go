@@ -56,6 +56,10 @@ func TestWhateverLooksLikeASecretIsReplaced(t *testing.T) {
 		"a password in quotes":       `db_password="hunter2 and more"`,
 		"bytes as a list":            fmt.Sprint(raw),
 		"an emergency code":          "7K3QF-X8M2P-9TW4R",
+		"a seed without a digit":     "MFRGGZDFMZTWQYLC",
+		"more of one":                "key=MFRGGZDFMZTWQYLCMFRGGZDF, MFRGGZDFMZTWQYLC",
+		"a code behind a line":       "otp_918273 was wrong",
+		"a code between letters":     "typed x918273y",
 		"a long word of all letters": "QWxhZGRpbjpvcGVuIHNlc2FtZQx",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +68,7 @@ func TestWhateverLooksLikeASecretIsReplaced(t *testing.T) {
 			if !strings.Contains(got, hidden) && !strings.Contains(got, digits) {
 				t.Errorf("%q stays %q", text, got)
 			}
-			for _, bad := range []string{"918273", "918 273", seed, strings.ToLower(seed), "hunter2", "and more", "MC4", "7K3QF", "abcdef", hex.EncodeToString(raw[:6])} {
+			for _, bad := range []string{"918273", "918 273", "MFRGGZ", seed, strings.ToLower(seed), "hunter2", "and more", "MC4", "7K3QF", "abcdef", hex.EncodeToString(raw[:6])} {
 				if strings.Contains(got, bad) {
 					t.Errorf("%q becomes %q", text, got)
 				}
@@ -84,6 +88,7 @@ func TestWhatSupportNeedsStays(t *testing.T) {
 		"systemctl restart latchkey-agent, then journalctl -u latchkey-agent",
 		"dial tcp 127.0.0.1:8444: connect: connection refused",
 		"schema 0003.sql: no such table: events",
+		"the server answered after 12.345678ms, at 21:47:05.123456789Z",
 		"AuthenticationMethods publickey,keyboard-interactive:pam keyboard-interactive:pam",
 		"6.1.0-28-amd64", "Debian GNU/Linux 12 (bookworm)", "auth [success=1 default=ignore] pam_unix.so nullok",
 	} {
@@ -93,6 +98,19 @@ func TestWhatSupportNeedsStays(t *testing.T) {
 	}
 	if got := s.line(`{"time":"2026-11-21T21:47:05.7Z","level":"INFO","msg":"request","status":503,"took_ms":123456,"code":"not_found"}`); !strings.Contains(got, `123456`) || !strings.Contains(got, "2026-11-21T21:47:05.7Z") || !strings.Contains(got, "not_found") {
 		t.Errorf("a line of the log becomes %s", got)
+	}
+}
+
+func TestWhatStandsInASecretIsOne(t *testing.T) {
+	t.Parallel()
+	got := fresh(t, true).Scrub.line(`{"token":{"id":"plain","rows":918273,"parts":["one",{"name":"two"}]},"msg":"kept"}`)
+	for _, bad := range []string{"plain", "918273", "one", "two"} {
+		if strings.Contains(got, bad) {
+			t.Errorf("%s stays in %s", bad, got)
+		}
+	}
+	if !strings.Contains(got, "kept") {
+		t.Errorf("nothing is left: %s", got)
 	}
 }
 

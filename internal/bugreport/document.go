@@ -3,6 +3,7 @@ package bugreport
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 )
@@ -45,7 +46,7 @@ func (s *Scrub) value(field string, v any) any {
 	case map[string]any:
 		out := map[string]any{}
 		for k, one := range v {
-			out[s.Text(k)] = s.value(strings.ToLower(k), one)
+			out[s.Text(k)] = s.value(beneath(field, strings.ToLower(k)), one)
 		}
 		return out
 	case []any:
@@ -62,11 +63,22 @@ func (s *Scrub) value(field string, v any) any {
 	return v
 }
 
+// beneath is what a field is judged by: what stands in a secret is one, whatever
+// its parts are called.
+func beneath(outer, field string) string {
+	if isSecretive(outer) {
+		return outer
+	}
+	return field
+}
+
+func isSecretive(field string) bool {
+	return slices.ContainsFunc(secretive, func(part string) bool { return strings.Contains(field, part) })
+}
+
 func (s *Scrub) word(field, text string) string {
-	for _, part := range secretive {
-		if strings.Contains(field, part) && text != "" {
-			return hidden
-		}
+	if isSecretive(field) && text != "" {
+		return hidden
 	}
 	if _, err := time.Parse(time.RFC3339, text); err == nil {
 		return text

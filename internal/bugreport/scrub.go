@@ -83,7 +83,8 @@ var (
 	bearer   = regexp.MustCompile(`(?i)\b(bearer|basic)\s+\S+`)
 	long     = regexp.MustCompile(`[A-Za-z0-9+/_=-]{12,}`)
 	code     = regexp.MustCompile(`\b\d{6,10}\b|\b\d{3}[ -]\d{3}\b|\b\d{4}[ -]\d{4}\b`)
-	bytesOf  = regexp.MustCompile(`\[\d{1,3}(?:[ ,]+\d{1,3}){7,}\]`) // a key that was printed as numbers
+	run      = regexp.MustCompile(`\b\d{1,3}\.\d+(?:[nµm]?s|Z)\b|\d+`) // also within a word; but parts of a second are no code
+	bytesOf  = regexp.MustCompile(`\[\d{1,3}(?:[ ,]+\d{1,3}){7,}\]`)   // a key that was printed as numbers
 )
 
 // secrets replaces what is, or could be, a secret.
@@ -102,18 +103,27 @@ func (s *Scrub) secrets(text string) string {
 		}
 		return m
 	})
-	return code.ReplaceAllString(text, digits)
+	return run.ReplaceAllStringFunc(code.ReplaceAllString(text, digits), func(m string) string {
+		if len(m) < 6 || len(m) > 10 || strings.Contains(m, ".") {
+			return m
+		}
+		return digits
+	})
 }
 
 // id is how rows are named: a prefix and 16 bytes in hex.
 var id = regexp.MustCompile(`\b([a-z]{2,4})_[0-9a-f]{32}\b`)
 
-// id keeps what kind of row it is, and gives it another number.
+// id keeps what kind of row it is, and gives it another name.
 func (s *Scrub) id(text string) string {
 	m := hmac.New(sha256.New, s.key)
 	m.Write([]byte(text))
 	prefix, _, _ := strings.Cut(text, "_")
-	return prefix + "_" + hex.EncodeToString(m.Sum(nil)[:4])
+	name := m.Sum(nil)[:8]
+	for i := range name {
+		name[i] = 'a' + name[i]%26 // digits could look like a code
+	}
+	return prefix + "_" + string(name)
 }
 
 var (
@@ -133,7 +143,7 @@ func looksSecret(run string) bool {
 	}
 	for _, step := range append(strings.Split(run, "/"), strings.FieldsFunc(run, func(r rune) bool { return strings.ContainsRune("/-_=", r) })...) {
 		switch {
-		case hexOnly.MatchString(step), base32Only.MatchString(step) && digit.MatchString(step), base32Only.MatchString(step) && len(step) >= 26:
+		case hexOnly.MatchString(step), base32Only.MatchString(step):
 			return true
 		case len(step) >= 20 && digit.MatchString(step) && (upper.MatchString(step) || lower.MatchString(step)):
 			return true
