@@ -78,46 +78,10 @@ func (p *program) machineShow(ctx context.Context, args []string) error {
 }
 
 func (p *program) machineApprove(ctx context.Context, args []string) error {
-	if err := p.replacing(ctx, args[0]); err != nil {
-		return err
-	}
 	if err := p.post(ctx, apiclient.Path("machines", args[0], "approve"), nil, nil, names{"machine": args[0]}); err != nil {
 		return err
 	}
 	return p.say(none{}, "%s: approved", args[0])
-}
-
-// replacing asks before a machine that waits takes the place of one in use,
-// which is then removed for good.
-func (p *program) replacing(ctx context.Context, machine string) error {
-	if p.yes {
-		return nil
-	}
-	machines, err := all[api.Machine](ctx, p, apiclient.Path("machines"), nil)
-	if err != nil {
-		return err
-	}
-	old, found := replaced(machines, machine)
-	if !found {
-		return nil
-	}
-	return p.confirmed(fmt.Sprintf("This removes the machine %s that is in use now (%s, last contact %s) for good, and puts the one that waits in its place.",
-		old.Name, old.ID, whenever(old.LastContact)))
-}
-
-// replaced is the machine in use whose name the pending one bears.
-func replaced(machines []api.Machine, pending string) (api.Machine, bool) {
-	for _, m := range machines {
-		if m.State != latchkey.Pending || string(m.ID) != pending && latchkey.FoldName(m.Name) != latchkey.FoldName(pending) {
-			continue
-		}
-		for _, old := range machines {
-			if latchkey.FoldName(old.Name) == latchkey.FoldName(m.Name) && (old.State == latchkey.Active || old.State == latchkey.Quarantined) {
-				return old, true
-			}
-		}
-	}
-	return api.Machine{}, false
 }
 
 func (p *program) change(ctx context.Context, machine string, c api.MachineChange, format string, args ...any) error {

@@ -101,7 +101,7 @@ func TestL10TheSameNameWithAnotherKeyWaitsForApproval(t *testing.T) {
 	if len(all) != 2 || pending == "" {
 		t.Fatalf("L10 machine list: %+v", all)
 	}
-	w.server.Do("machine", "approve", pending, "--yes")
+	w.server.Do("machine", "approve", pending)
 	twin.Kill()
 	twin.RunAgent()
 	w.want(w.in(twin, "ana"), online, "L10 approved")
