@@ -35,13 +35,34 @@ func (e *embedded) open(ctx context.Context, now time.Time) (fresh bool, err err
 	if err := makeFile(e.path); err != nil {
 		return false, err
 	}
-	if err := e.connect(ctx, now); err != nil {
+	err = e.connect(ctx, now)
+	for began := time.Now(); crowded(err) && time.Since(began) < crowdWait; {
+		err = errors.Join(e.leave(), e.connect(ctx, now))
+	}
+	if err != nil {
 		return false, e.explain(err)
 	}
 	// What was cut off between the tables and the keys is fresh as well, and so is
 	// what another process is making just now: they agree on one master key.
 	err = e.row(ctx, "SELECT NOT EXISTS (SELECT 1 FROM secrets)").Scan(&fresh)
 	return fresh, err
+}
+
+// crowdWait is how long the first start tries beside others: while one of them
+// makes the file a database with a log, SQLite sends the others away instead of
+// letting them wait.
+const crowdWait = 2 * time.Second
+
+func crowded(err error) bool {
+	code := sqliteCode(err)
+	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
+}
+
+// leave closes what connect has opened.
+func (e *embedded) leave() error {
+	err := e.close()
+	e.write, e.reads = nil, nil
+	return err
 }
 
 func (e *embedded) connect(ctx context.Context, now time.Time) (err error) {
