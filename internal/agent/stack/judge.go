@@ -52,6 +52,9 @@ func (t Tree) Judge(s Stack) Verdict {
 	if s.Broken != "" {
 		return Verdict{State: Wrong, Reasons: []string{"PAM refuses the whole service, nobody gets in: " + s.Broken}, Next: "mend the file"}
 	}
+	if s.Undefined != "" {
+		return Verdict{State: Wrong, Reasons: []string{"it is chance whether PAM lets anybody in by this service: " + s.Undefined}, Next: "mend the file"}
+	}
 	root := calledByUser(s.Service)
 	auth := search(s.Auth, Auth, !root)
 	account := search(s.Account, Account, !root)

@@ -48,6 +48,7 @@ func TestEachStackIsJudged(t *testing.T) {
 		"our line behind the password":        {"login", "@include common-auth\nauth required pam_latchkey.so\n" + account, Protected, ""},
 		"our line behind a requisite":         {"login", "auth requisite pam_unix.so\nauth required pam_latchkey.so\n" + account, Protected, ""},
 		"requisite and an absolute path":      {"login", "@include common-auth\nauth requisite /lib/security/pam_latchkey.so\n" + account, Wrong, "file is missing"},
+		"a fragment that includes a gap":      {"login", "@include common-auth\nauth required pam_latchkey.so\nauth include fragment\n" + account, Wrong, "it is chance whether PAM lets anybody in by this service: /etc/pam.d/fragment:1: "},
 		"our line sufficient":                 {"login", "@include common-auth\nauth sufficient pam_latchkey.so\n" + account, Wrong, "lets in although our module said auth_err"},
 		"our line optional":                   {"login", "@include common-auth\nauth optional pam_latchkey.so\n" + account, Wrong, "lets in although our module said"},
 		"the agent's silence ignored":         {"login", "@include common-auth\nauth [success=ok authinfo_unavail=ignore default=bad] pam_latchkey.so\n" + account, Wrong, "lets in although our module said authinfo_unavail"},
@@ -87,6 +88,7 @@ func TestEachStackIsJudged(t *testing.T) {
 			t.Parallel()
 			tree := debian(t)
 			put(t, tree.Root, "/etc/pam.d/sub", "auth sufficient pam_unix.so\nauth required pam_deny.so\n")
+			put(t, tree.Root, "/etc/pam.d/fragment", "@include nothere\n")
 			if tc.text != "" {
 				put(t, tree.Root, "/etc/pam.d/"+tc.service, tc.text)
 			}

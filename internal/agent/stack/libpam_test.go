@@ -74,7 +74,6 @@ func (p *libpam) run(t fataler, dir, service string, phase Phase) ending {
 }
 
 type fataler interface {
-	Logf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
@@ -155,6 +154,9 @@ func (w workshop) compare(t fataler, p *libpam, service string, phase Phase) {
 	if s.Broken != "" {
 		t.Fatalf("libpam takes the service, the parser says %s\n%s", s.Broken, dump(w, s))
 	}
+	if s.Undefined != "" {
+		return // libpam itself answers now this, now that
+	}
 	var called strings.Builder
 	got := run(lines, func(i int) Code {
 		if l := lines[i]; l.debug() {
@@ -162,13 +164,6 @@ func (w workshop) compare(t fataler, p *libpam, service string, phase Phase) {
 		}
 		return told(lines[i], phase)
 	})
-	if got != want.result || called.String() != want.called {
-		// Under load libpam was once seen to answer the same files in two ways.
-		if again := p.run(t, w.dir, service, phase); again != want {
-			t.Logf("libpam says %+v, and then %+v", want, again)
-			want = again
-		}
-	}
 	if got != want.result || called.String() != want.called {
 		t.Fatalf("libpam: %s after %s; here: %s after %s\n%s", want.result, want.called, got, called.String(), dump(w, s))
 	}
@@ -313,7 +308,7 @@ func TestTheVerdictIsWhatLibpamDoesWithAllResults(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w.someService(t, 3)
 		s := w.tree().Load("svc")
-		if s.Broken != "" || len(s.Auth) == 0 || !callable(s.Auth) {
+		if s.Broken != "" || s.Undefined != "" || len(s.Auth) == 0 || !callable(s.Auth) {
 			return
 		}
 		found := search(s.Auth, Auth, false)

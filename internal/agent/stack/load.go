@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,8 @@ type Stack struct {
 	OtherAuth, OtherAccount bool
 	// Broken says why libpam refuses the whole service; nobody gets in by it.
 	Broken string
+	// Undefined says why nobody knows what libpam makes of the service.
+	Undefined string
 	// Problems are lines that libpam fails or ignores.
 	Problems []string
 	// Included are the files that the service's own file pulls in.
@@ -51,6 +54,7 @@ func (t Tree) Load(service string) Stack {
 	}
 	if own.OtherAuth || own.OtherAccount {
 		own.Problems = append(own.Problems, rest.Problems...)
+		own.Undefined = cmp.Or(own.Undefined, rest.Undefined)
 	}
 	return own
 }
@@ -203,15 +207,23 @@ func (l *loader) include(line Line, phase Phase, sub bool, w []string, depth int
 }
 
 // atInclude takes Debian's @include, which pulls in all phases. One that
-// cannot be read breaks the service.
+// cannot be read breaks the service. Inside an include of one phase libpam puts
+// a line in its place and forgets to say what that line's answers mean: it acts
+// on what lies in memory there, and was seen to let in and to refuse.
 func (l *loader) atInclude(file string, raw rawLine, w []string, only Phase, depth, level int) error {
-	if len(w) < 2 {
-		return fmt.Errorf("%s:%d includes no file", file, raw.number)
+	err := errors.New("includes no file")
+	if len(w) > 1 {
+		err = l.pull(w[1], only, depth, level)
 	}
-	if err := l.pull(w[1], only, depth, level); err != nil {
-		return fmt.Errorf("%s:%d: %w", file, raw.number, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("%s:%d: %w", file, raw.number, err)
+	if only != "" {
+		l.stack.Undefined = err.Error()
+		return nil
+	}
+	return err
 }
 
 func (l *loader) pull(name string, phase Phase, depth, level int) error {
