@@ -58,6 +58,7 @@ type serving struct {
 	publicURL string
 	agentURLs []string
 	rpID      string
+	end       context.CancelCauseFunc // of serving
 	caFile    string
 	caSHA256  string
 	holder    string // what this server calls itself

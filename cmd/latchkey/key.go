@@ -150,7 +150,8 @@ func (p *program) keyRewrap() *cobra.Command {
 const ringEvery = 30 * time.Second
 
 // followKeys keeps the signing keys up to date until ctx ends, and says that
-// this server holds them. In the same round old answers are forgotten.
+// this server holds them. In the same round old answers are forgotten. A server
+// whose tables a newer one has taken over ends.
 func (s *serving) followKeys(ctx context.Context, log *slog.Logger) {
 	tick := time.NewTicker(ringEvery)
 	defer tick.Stop()
@@ -159,7 +160,12 @@ func (s *serving) followKeys(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			err := errors.Join(s.db.Attend(ctx, s.holder, 2*ringEvery), s.db.RefreshRing(ctx))
+			err := s.db.Attend(ctx, s.holder, 2*ringEvery)
+			if errors.Is(err, store.ErrOvertaken) {
+				s.end(err)
+				return
+			}
+			err = errors.Join(err, s.db.RefreshRing(ctx))
 			if err != nil && ctx.Err() == nil {
 				log.Error("the signing keys are as they were", "error", err)
 			}

@@ -115,17 +115,23 @@ func (p *program) run(ctx context.Context, f serveFlags) (err error) {
 	if err != nil {
 		return errors.Join(err, s.close())
 	}
-	if err := db.Record(ctx, latchkey.Event{Kind: latchkey.ServerStarted, Actor: "server", Detail: map[string]string{"version": version}}); err != nil {
-		return errors.Join(err, s.close())
-	}
 	if err := db.Attend(ctx, s.holder, 2*ringEvery); err != nil {
 		return errors.Join(err, s.close())
 	}
 	defer func() { err = errors.Join(err, db.Leave(context.WithoutCancel(ctx), s.holder)) }()
+	if err := db.Record(ctx, latchkey.Event{Kind: latchkey.ServerStarted, Actor: "server", Detail: map[string]string{"version": version}}); err != nil {
+		return errors.Join(err, s.close())
+	}
 	p.welcome(ctx, db, f, s)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	s.end = end
 	sealed := s.seal(ctx, log)
 	defer s.supervised(ctx, log)()
 	err = server.Serve(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, store.ErrOvertaken) {
+		err = errors.Join(cause, err) // the service manager starts what is installed now
+	}
 	return errors.Join(err, sealed())
 }
 

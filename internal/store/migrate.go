@@ -26,6 +26,7 @@ var schema embed.FS
 type dialect struct {
 	folder string // of the schema
 	begin  string
+	hold   string // keeps everybody from reading the migrations until the end
 	tables string // counts all tables, and those that are called migrations
 	script []any  // arguments with which a text of several statements is run
 }
@@ -33,6 +34,7 @@ type dialect struct {
 var sqliteDialect = dialect{
 	folder: "schema/sqlite",
 	begin:  "BEGIN IMMEDIATE",
+	hold:   "SELECT 1", // nobody else writes anyway
 	tables: "SELECT count(*), coalesce(sum(CASE WHEN name = 'migrations' THEN 1 ELSE 0 END), 0) FROM sqlite_master WHERE type = 'table'",
 }
 
@@ -87,26 +89,61 @@ func migrateIn(ctx context.Context, conn *sql.Conn, d dialect, now time.Time) er
 	if err != nil {
 		return err
 	}
+	return migrateTo(ctx, conn, d, now, all)
+}
+
+func migrateTo(ctx context.Context, conn *sql.Conn, d dialect, now time.Time, all []migration) error {
 	done, err := applied(ctx, conn, d)
 	if err != nil {
 		return err
 	}
 	if len(done) > len(all) {
-		return latchkey.Errorf(latchkey.Conflict, "the database is newer than this program (schema %d, known up to %d)", len(done), len(all)).
-			WithHint("install the version of Latchkey that wrote it, or a later one")
+		return newerDatabase(len(done), len(all))
 	}
-	for i, m := range all {
-		if i < len(done) {
-			if done[i] != m.checksum {
-				return latchkey.Errorf(latchkey.Conflict, "the database was made by another build: schema %s differs", m.name)
-			}
-			continue
+	for i, m := range all[:len(done)] {
+		if done[i] != m.checksum {
+			return latchkey.Errorf(latchkey.Conflict, "the database was made by another build: schema %s differs", m.name)
 		}
+	}
+	if len(done) == len(all) {
+		return nil
+	}
+	if err := unattended(ctx, conn, d, now, len(done)); err != nil {
+		return err
+	}
+	for _, m := range all[len(done):] {
 		if err := m.apply(ctx, conn, d, now); err != nil {
 			return fmt.Errorf("schema %s: %w", m.name, err)
 		}
 	}
 	return nil
+}
+
+func newerDatabase(has, known int) error {
+	return latchkey.Errorf(latchkey.Conflict, "the database is newer than this program (schema %d, known up to %d)", has, known).
+		WithHint("install the version of Latchkey that wrote it, or a later one")
+}
+
+// unattended refuses while a server runs that knows the tables as they are: it
+// would write into those of the new version what it should not. From schema 4 on
+// servers say that they run. Who says so from now on waits for the end of this
+// transaction, and then finds himself overtaken.
+func unattended(ctx context.Context, conn *sql.Conn, d dialect, now time.Time, done int) error {
+	if done < 4 {
+		return nil
+	}
+	if _, err := conn.ExecContext(ctx, d.hold); err != nil {
+		return err
+	}
+	var holder string
+	err := conn.QueryRowContext(ctx, attended, now.UnixMilli()).Scan(&holder)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		err = inUse().WithHint("the tables are to be brought up to date: stop every server of the deployment first")
+	}
+	return err
 }
 
 // applied returns the checksums of the migrations that the database has.

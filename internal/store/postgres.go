@@ -42,6 +42,7 @@ type networked struct {
 var postgresDialect = dialect{
 	folder: "schema/postgres",
 	begin:  "BEGIN",
+	hold:   "LOCK TABLE migrations IN ACCESS EXCLUSIVE MODE",
 	tables: `SELECT count(*), coalesce(sum(CASE WHEN tablename = 'migrations' THEN 1 ELSE 0 END), 0)
 		FROM pg_tables WHERE schemaname = current_schema()`,
 	script: []any{pgx.QueryExecModeSimpleProtocol},

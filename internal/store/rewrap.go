@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"latchkey"
 	"latchkey/internal/seal"
@@ -113,29 +112,14 @@ func (db *DB) rewrap(ctx context.Context, next *seal.Wrapper, e latchkey.Event) 
 // could open nothing any more.
 func (t *Tx) alone() error {
 	var holder string
-	err := t.row("SELECT holder FROM leases WHERE name LIKE 'serving/%' AND ends > $1 LIMIT 1", t.db.now().UnixMilli()).Scan(&holder)
+	err := t.row(attended, t.db.now().UnixMilli()).Scan(&holder)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err == nil {
-		err = latchkey.Errorf(latchkey.Busy, "a server is using the database, or was killed less than a minute ago").WithHint("stop every server of the deployment first")
+		err = inUse().WithHint("stop every server of the deployment first")
 	}
 	return err
-}
-
-// Attend says that a server runs on the database, for so long.
-func (db *DB) Attend(ctx context.Context, holder string, life time.Duration) error {
-	return db.InTx(ctx, func(t *Tx) error {
-		return t.exec("INSERT INTO leases (name, holder, ends) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET ends = excluded.ends",
-			"serving/"+holder, holder, db.now().Add(life).UnixMilli())
-	})
-}
-
-// Leave says that it does no more.
-func (db *DB) Leave(ctx context.Context, holder string) error {
-	return db.InTx(ctx, func(t *Tx) error {
-		return t.exec("DELETE FROM leases WHERE name = $1 OR name LIKE 'serving/%' AND ends < $2", "serving/"+holder, db.now().UnixMilli())
-	})
 }
 
 func (t *Tx) rewrapAll(next *seal.Wrapper, prefix, list, update string) (int, error) {
