@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -195,6 +196,10 @@ func (n *networked) risks(ctx context.Context) (risks []string, err error) {
 func (n *networked) explain(err error) error {
 	if _, ours := errors.AsType[*latchkey.Error](err); ours {
 		return fmt.Errorf("opening %s: %w", n.name(), err)
+	}
+	if _, stranger := errors.AsType[*tls.CertificateVerificationError](err); stranger {
+		return fmt.Errorf("%w: %w", latchkey.Errorf(latchkey.Forbidden, "%s is not the server that it should be", n.name()).
+			WithHint("does sslrootcert in the address name the CA of its certificate, and the certificate the host in the address?"), err)
 	}
 	switch state := sqlState(err); {
 	case state == "3D000":

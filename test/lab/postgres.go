@@ -21,6 +21,17 @@ func (l *Lab) Postgres() *storetest.Cluster {
 	return c
 }
 
+// Standby is a copy of a PostgreSQL of the lab that follows it.
+func (l *Lab) Standby(of *storetest.Cluster) *storetest.Cluster {
+	l.tb.Helper()
+	dir := filepath.Join(l.dir, "standby")
+	must(l.tb, os.Mkdir(dir, 0o700))
+	c, err := of.Standby(dir)
+	must(l.tb, err)
+	l.tb.Cleanup(c.Remove)
+	return c
+}
+
 // ServeTwo starts two servers of one deployment on a database. The second one
 // is given the master key and nothing else; agents know the addresses of both.
 func (l *Lab) ServeTwo(clock *Clock, database string) (one, two *Server) {

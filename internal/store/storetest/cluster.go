@@ -27,6 +27,7 @@ type Cluster struct {
 	dir      string
 	bin      string
 	settings []string
+	port     int                 // of the socket too
 	as       *syscall.Credential // nil: whoever runs the test
 	running  *exec.Cmd
 	done     chan struct{}
@@ -47,7 +48,7 @@ func NewCluster(dir string, settings ...string) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{dir: dir, bin: bin, settings: settings}
+	c := &Cluster{dir: dir, bin: bin, settings: settings, port: 5432}
 	if err := c.unprivileged(); err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (c *Cluster) command(name string, args ...string) *exec.Cmd {
 
 // Start runs PostgreSQL, again after Stop, and waits until it answers.
 func (c *Cluster) Start() error {
-	args := []string{"-D", c.data(), "-k", c.dir, "-c", "listen_addresses=", "-c", "max_connections=300", "-c", "shared_buffers=32MB"}
+	args := []string{"-D", c.data(), "-k", c.dir, "-c", "listen_addresses=", "-c", fmt.Sprint("port=", c.port), "-c", "max_connections=300", "-c", "shared_buffers=32MB"}
 	for _, s := range c.settings {
 		args = append(args, "-c", s)
 	}
@@ -191,7 +192,7 @@ func (c *Cluster) Remove() {
 }
 
 func (c *Cluster) url(user, database string) string {
-	return "postgres://" + user + "@/" + database + "?host=" + url.QueryEscape(c.dir)
+	return fmt.Sprintf("postgres://%s@/%s?host=%s&port=%d", user, database, url.QueryEscape(c.dir), c.port)
 }
 
 // URL is the address of a user's own database.
