@@ -192,7 +192,7 @@ func (c *Cluster) Remove() {
 }
 
 func (c *Cluster) url(user, database string) string {
-	return fmt.Sprintf("postgres://%s@/%s?host=%s&port=%d", user, database, url.QueryEscape(c.dir), c.port)
+	return fmt.Sprintf("postgres://%s@/%s?port=%d&host=%s", user, database, c.port, url.QueryEscape(c.dir))
 }
 
 // URL is the address of a user's own database.
