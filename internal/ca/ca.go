@@ -14,6 +14,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -33,6 +34,8 @@ const (
 	leafLife = 90 * 24 * time.Hour
 	leafLeft = 30 * 24 * time.Hour // a leaf with less than this left is made anew
 	backdate = time.Hour           // for clocks that are a little behind
+
+	caBackdate = 48 * time.Hour // at New Year another server's clock may be a little behind
 )
 
 // An Authority makes the server's certificates.
@@ -43,22 +46,25 @@ type Authority struct {
 }
 
 // New returns the authority of a key that is kept elsewhere. Its certificate is
-// made from the key and the time from which it is valid; a certificate that was
-// written before stays good, because machines and administrators know the key.
+// made from the key and the year, and signed without randomness (RFC 6979), so
+// that all servers of a deployment show the same one. One that was written in an
+// earlier year stays good, because machines and administrators know the key.
 func New(key *ecdsa.PrivateKey, deployment string, now func() time.Time) (*Authority, error) {
 	id := spki(&key.PublicKey)
+	year := now().UTC().Year()
+	began := time.Date(year, time.January, 1, 0, 0, 0, 0, time.UTC)
 	template := &x509.Certificate{
-		SerialNumber:          new(big.Int).SetBytes(id[:8]),
+		SerialNumber:          new(big.Int).SetBytes(binary.BigEndian.AppendUint16(id[:8:8], uint16(year))),
 		Subject:               pkix.Name{CommonName: "Latchkey CA", Organization: []string{deployment}},
-		NotBefore:             now().Add(-backdate),
-		NotAfter:              now().Add(caLife),
+		NotBefore:             began.Add(-caBackdate),
+		NotAfter:              began.Add(caLife),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		MaxPathLenZero:        true,
 		KeyUsage:              x509.KeyUsageCertSign,
 		SubjectKeyId:          id[:20],
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(nil, template, template, &key.PublicKey, key)
 	if err != nil {
 		return nil, fmt.Errorf("making the CA's certificate: %w", err)
 	}

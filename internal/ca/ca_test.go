@@ -170,3 +170,32 @@ func TestTheFileStaysWhileItsKeyDoes(t *testing.T) {
 		t.Error("the file is no certificate")
 	}
 }
+
+// Servers of one deployment show one certificate, and in another year one with
+// another serial number: a strict program takes no two of the same.
+func TestAllServersShowOneCertificate(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(when string) *Authority {
+		t.Helper()
+		now, err := time.Parse(time.DateOnly, when)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := New(key, "one", func() time.Time { return now })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	spring, autumn, later := at("2026-03-01"), at("2026-10-01"), at("2027-01-01")
+	if !spring.cert.Equal(autumn.cert) {
+		t.Error("two starts, two certificates")
+	}
+	if autumn.cert.Equal(later.cert) || autumn.cert.SerialNumber.Cmp(later.cert.SerialNumber) == 0 {
+		t.Error("another year, the same serial number")
+	}
+}
