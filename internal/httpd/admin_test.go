@@ -38,6 +38,8 @@ type world struct {
 	t   *testing.T
 	db  *store.DB
 	log *safeBuffer
+
+	database string // its address, "" for SQLite
 }
 
 type safeBuffer struct {
@@ -59,7 +61,8 @@ func (s *safeBuffer) String() string {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Dir: t.TempDir() + "/data", Database: storetest.Database(t), Now: time.Now})
+	database := storetest.Database(t)
+	db, err := store.Open(t.Context(), store.Config{Dir: t.TempDir() + "/data", Database: database, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +92,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	return &world{srv, t, db, log}
+	return &world{srv, t, db, log, database}
 }
 
 type answer struct {

@@ -579,3 +579,35 @@ func TestI11AnAddressThatSwallowsPacketsIsOvertaken(t *testing.T) {
 	w.laptop.RunAgent()
 	w.want(w.in(w.laptop, "ana"), online, "I11")
 }
+
+// The same with a hardware token: the press that the server took counts once,
+// and the next one lets in, on the server and without it.
+func TestALostAnswerCostsATokenNoCode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, []string{"ben"})
+	w.token("ben")
+	press := w.tokens["ben"].Press
+	w.want(w.laptop.Login("ben", press()), online)
+	r := newRelay(t, w, w.Listen(falsePort))
+	pointAt(t, w.laptop, nil, falseURL)
+	w.laptop.Do("sync") // through the relay
+
+	code := press()
+	d := w.dialogue(w.laptop, "ben")
+	d.expect("< ASK secret")
+	r.set(true)
+	d.say(code)
+	if got := d.expect("< VERDICT"); got != "< VERDICT allow verified_offline" || r.dropped == 0 {
+		t.Errorf("of %d answers that got lost: %s\n%s", r.dropped, got, &d.all)
+	}
+	w.want(w.laptop.Login("ben", press()), offline, "the next press, without the server")
+	r.set(false)
+	w.laptop.Do("sync")
+	w.want(w.laptop.Login("ben", press()), online, "and the next, with it")
+	if got := w.laptop.Login("ben", code); got.Code == 0 {
+		t.Errorf("a code lets in a second time:\n%s", got.Transcript)
+	}
+	if found := w.incidents(); len(found) > 0 {
+		t.Errorf("an answer that got lost is an incident: %+v", found)
+	}
+}

@@ -186,6 +186,26 @@ func TestTheStateOfAMachineIsItsAgentsAlone(t *testing.T) {
 	if owner(t, fmt.Sprintf("/proc/%d/mem", w.laptop.PID())) != 0 {
 		t.Error("G02 the agent's user may read the agent's memory")
 	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", w.laptop.PID()))
+	if err != nil || len(threads) < 2 {
+		t.Fatalf("the agent has %d threads, %v", len(threads), err)
+	}
+	for _, path := range threads {
+		for _, line := range []string{"CapEff:\t0000000000000000\n", "NoNewPrivs:\t1\n"} {
+			if !contains(t, path, line) {
+				t.Errorf("%s lacks %q", path, line)
+			}
+		}
+	}
+}
+
+func contains(t *testing.T, path, text string) bool {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(data), text)
 }
 
 func owner(t *testing.T, path string) int {
