@@ -145,6 +145,8 @@ func (p *program) root() *cobra.Command {
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 server or agent unreachable.
 login ends with 0 only where the user was let in.`
+	root.Version = agent.Version
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	f := root.PersistentFlags()
 	f.BoolVar(&p.json, "json", false, "print JSON for scripts")

@@ -31,7 +31,7 @@ import (
 )
 
 // version is what the program calls itself.
-const version = "0.1.0"
+const version = "0.2.0"
 
 // writeCA puts the CA's certificate beside the database, for administrators.
 func writeCA(db *store.DB) (string, error) {

@@ -116,6 +116,8 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 func (p *program) root() *cobra.Command {
 	root := p.group("latchkey", "MFA at machine login, online and offline")
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.Version = version
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Long = root.Short + `.
 

@@ -32,7 +32,7 @@ import (
 
 // Version is the agent's version: the server may demand a least one before a
 // machine decides offline.
-const Version = "0.1.0"
+const Version = "0.2.0"
 
 // The places where an agent is found.
 const (

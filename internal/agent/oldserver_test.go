@@ -111,6 +111,8 @@ func (p *parrot) hear(x *exchange) (logon.Turn, error) {
 			_, err = p.vault.Merge(ask, q, response)
 		}
 		return logon.Turn{}, err
+	case api.HealthPath:
+		return logon.Turn{}, p.client.Health(p.Context())
 	case api.BundlePath:
 		var q api.BundleRequest
 		p.ok(json.Unmarshal(x.Request, &q))

@@ -118,3 +118,19 @@ func waits(t *testing.T, u upgrade, attended chan error) {
 			WHERE NOT granted AND relation = 'migrations'::regclass)`).Scan(&waiting))
 	}
 }
+
+// A database of any version comes up to date, on both engines.
+func TestTheTablesOfEveryVersionComeUpToDate(t *testing.T) {
+	t.Parallel()
+	known, err := migrations(schema, sqliteDialect)
+	must(t, err)
+	for n := range known {
+		p := newPlace(t)
+		must(t, makeDir(p.dir))
+		u := newUpgrade(t, p)
+		u.all = u.all[:n+1]
+		must(t, u.run(t))
+		db := p.open(t)
+		must(t, db.Attend(t.Context(), "one", time.Minute))
+	}
+}

@@ -3,6 +3,9 @@
 package e2e_test
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,139 +14,207 @@ import (
 	"latchkey/test/lab"
 )
 
-// The pages whose commands are run.
-const (
-	guide      = "../../docs/admin/README.md"
-	operations = "../../docs/admin/operations.md"
-	readme     = "../../README.md"
-)
+func page(t *testing.T, name string) string {
+	t.Helper()
+	return read(t, filepath.Join(tree, name))
+}
 
 // TestTheAdminGuideSpeaksTheTruth runs every command of the guide and of the
-// page on operations, in their order, on a real server and a real machine. A
-// command that is renamed makes the guide a lie.
+// pages on operations and settings, in their order, on a real server and a real
+// machine. A command that is renamed makes the guide a lie.
 func TestTheAdminGuideSpeaksTheTruth(t *testing.T) {
 	t.Parallel()
-	g := newReader(t, "ana", "ben")
-	text := read(t, guide)
-	g.travellers(text)
-	if n := g.follow(text); n < 30 {
+	g := newReader(t, nil, "ana", "ben")
+	guide := page(t, "docs/admin/README.md")
+	document := regexp.MustCompile("(?s)```json\n(.*?)```").FindStringSubmatch(guide)
+	if document == nil {
+		t.Fatal("the guide has no policy document")
+	}
+	policy := g.lab.File("travellers.json", document[1])
+	enrolled := false
+	g.before = func(line string) {
+		g.who = "ben"
+		switch {
+		case strings.HasPrefix(line, "latchkey admin create root"):
+			g.words["DIR"] = g.fresh // of the server that the page has just started
+		case strings.HasPrefix(line, "latchkey-agent enroll"):
+			g.words["STATE"], enrolled = g.laptop.State, true
+		case enrolled:
+			g.laptop.RunAgent()
+			g.signIn()
+			enrolled = false
+		case strings.HasPrefix(line, "latchkey machine approve"):
+			g.words["HOST"] = g.waiting()
+		default:
+			g.words["DIR"], g.words["HOST"] = g.server.Data, "laptop"
+		}
+	}
+	if n := g.follow(strings.ReplaceAll(guide, "travellers.json", policy)); n < 50 {
 		t.Errorf("only %d commands were found in the guide", n)
 	}
-	g.aside = t.TempDir()
-	if n := g.follow(read(t, operations)); n < 10 {
-		t.Errorf("only %d commands were found on the page on operations", n)
+	for name, least := range map[string]int{"docs/admin/operations.md": 20, "docs/admin/settings.md": 2} {
+		g.anew()
+		g.lab.File("settings.json", "{}")
+		g.before = func(line string) {
+			if strings.Contains(line, "--config FILE") {
+				g.words["FILE"] = g.lab.File("settings.json", `{"log_level": "warn"}`)
+				return
+			}
+			g.words["FILE"] = filepath.Join(g.t.TempDir(), "file")
+			if strings.HasPrefix(line, "latchkey restore") {
+				g.server.Do("backup", "--data", g.server.Data, "--out", g.words["FILE"])
+			}
+		}
+		if n := g.follow(page(t, name)); n < least {
+			t.Errorf("only %d commands were found on %s", n, name)
+		}
 	}
 }
 
-// TestTheFiveMinutesOfTheReadmeWork runs what a newcomer is told to type.
+// waiting is the name of a machine that waits for approval.
+func (g *reader) waiting() string {
+	g.t.Helper()
+	var made struct{ Token string }
+	g.server.JSON(&made, "machine", "token", "create", "--approve")
+	state := filepath.Join(g.t.TempDir(), "state")
+	name := "lab-" + filepath.Base(filepath.Dir(state))
+	g.laptop.Must(g.lab.Programs().Agent, "enroll", made.Token, "--state", state, "--name", name)
+	return name
+}
+
+// TestTheFiveMinutesOfTheReadmeWork types what a newcomer is told to type, word
+// by word, on a whole machine of its own.
 func TestTheFiveMinutesOfTheReadmeWork(t *testing.T) {
 	t.Parallel()
-	g := newReader(t, "ana")
-	_, text, found := strings.Cut(read(t, readme), "\n## Five minutes by hand\n")
+	_, text, found := strings.Cut(page(t, "README.md"), "\n## Five minutes by hand\n")
 	if !found {
 		t.Fatal("the README has no five minutes")
 	}
-	text, _, _ = strings.Cut(text, "\n## ")
-	if n := g.follow(text); n < 10 {
-		t.Errorf("only %d commands were found in the README", n)
+	block := blocks.FindStringSubmatch(text)
+	l := lab.New(t)
+	p := l.Programs()
+	s := l.System("desk", map[string]string{"/src/bin/latchkey": p.Server, "/src/bin/latchkey-agent": p.Agent, "/src/bin/pam_latchkey.so": p.Module})
+	n := newcomer{t: t, machine: s}
+	for line := range strings.Lines(block[2]) {
+		n.types(strings.TrimSpace(line))
+	}
+	if len(n.typed) < 12 {
+		t.Errorf("only %d lines were found in the README", len(n.typed))
 	}
 }
 
-func newReader(t *testing.T, users ...string) *reader {
-	t.Helper()
-	l := lab.New(t)
-	return &reader{t: t, lab: l, server: l.Serve(nil), laptop: l.Machine("laptop", nil, users...), aside: t.TempDir(), devices: map[string]*lab.Authenticator{}}
+// A newcomer types at a shell that stays the same.
+type newcomer struct {
+	t       *testing.T
+	machine *lab.System
+	typed   []string // and what came back
+	profile string   // what he has exported
+	token   string
+	app     *lab.Authenticator
 }
 
-var blocks = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```")
+func (n *newcomer) types(line string) {
+	n.t.Helper()
+	line, _, _ = strings.Cut(line, " #")
+	line = strings.TrimSpace(line)
+	if line == "" || line == "make build" { // which is how the programs came here
+		return
+	}
+	n.typed = append(n.typed, line)
+	line = strings.ReplaceAll(line, "TOKEN --state", n.token+" --state")
+	if rest, runs := strings.CutSuffix(line, "&"); runs {
+		line = "setsid " + strings.TrimSpace(rest) + " >/run/said 2>&1 & for i in $(seq 200); do grep -q serving /run/said && exit 0; [ -S /run/latchkey/login.sock ] && exit 0; sleep 0.1; done; cat /run/said; exit 1"
+	}
+	stdin := ""
+	if strings.HasSuffix(line, "login ana") {
+		line, stdin = line+" --script", n.app.Code(time.Now())+"\n"
+	}
+	r := n.machine.Run(stdin, "bash", "-c", "cd /src\n"+n.profile+line)
+	if r.Code != 0 && !strings.HasSuffix(line, "doctor") { // the doors of this machine are open
+		n.t.Errorf("%s: %v", line, r)
+	}
+	n.keep(line, r)
+}
 
-// follow runs the blocks of a page that are in no language, and says how many
-// commands of ours they had.
-func (g *reader) follow(text string) (commands int) {
-	g.t.Helper()
-	for _, block := range blocks.FindAllStringSubmatch(text, -1) {
-		for line := range strings.Lines(block[2]) {
-			line, _, _ = strings.Cut(strings.TrimSpace(line), "#")
-			line = strings.TrimPrefix(strings.TrimRight(line, " &"), "bin/")
-			if block[1] == "" && strings.HasPrefix(line, "latchkey") {
-				g.run(line)
-				commands++
+// keep remembers what he would paste, scan or carry over.
+func (n *newcomer) keep(line string, r lab.Result) {
+	n.t.Helper()
+	if strings.HasPrefix(line, "export ") {
+		n.profile += line + "\n"
+	}
+	for out := range strings.Lines(r.Stdout + r.Stderr) {
+		if strings.HasPrefix(strings.TrimSpace(out), "export ") {
+			n.profile += out
+		}
+	}
+	if uri := regexp.MustCompile(`otpauth://\S+`).FindString(r.Stdout); uri != "" {
+		n.app = lab.Scan(n.t, uri)
+	}
+	if strings.Contains(line, "token create") {
+		n.token = strings.TrimSpace(r.Stdout)
+	}
+}
+
+// TestThePageOnTheAPISpeaksTheTruth runs its commands, curl's among them.
+func TestThePageOnTheAPISpeaksTheTruth(t *testing.T) {
+	t.Parallel()
+	g := newReader(t, nil, "ana")
+	if n := g.follow(page(t, "docs/api/README.md")); n < 5 {
+		t.Errorf("only %d commands were found", n)
+	}
+}
+
+func TestThePagesOnFormatsAndWeaknessesSpeakTheTruth(t *testing.T) {
+	t.Parallel()
+	g := newReader(t, nil, "ana")
+	g.before = func(line string) {
+		if strings.HasPrefix(line, "latchkey restore") {
+			g.words["DIR"] = t.TempDir()
+			key := []byte(read(t, g.server.Data+"/master.key"))
+			if err := errors.Join(os.Chmod(g.words["DIR"], 0o700), os.WriteFile(g.words["DIR"]+"/master.key", key, 0o600)); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}
-	return commands
-}
-
-// A reader does what the guide says.
-type reader struct {
-	t       *testing.T
-	lab     *lab.Lab
-	server  *lab.Server
-	laptop  *lab.Machine
-	devices map[string]*lab.Authenticator
-	policy  string // path of travellers.json
-	aside   string // where backups go
-}
-
-var document = regexp.MustCompile("(?s)```json\n(.*?)```")
-
-func (g *reader) travellers(text string) {
-	found := document.FindStringSubmatch(text)
-	if found == nil {
-		g.t.Fatal("the guide has no policy document")
-	}
-	g.policy = g.lab.File("travellers.json", found[1])
-}
-
-// words splits a line as a shell does, as far as the guide needs it.
-var words = regexp.MustCompile(`"[^"]*"|\S+`)
-
-func (g *reader) run(line string) {
-	g.t.Helper()
-	args := words.FindAllString(line, -1)
-	for i, a := range args {
-		args[i] = strings.NewReplacer("HOST", "laptop", "$(hostname)", "laptop", "DIR", g.server.Data, "REPORT", g.aside+"/report", "FILE", g.aside+"/file", "OTHER", g.aside+"/other", "travellers.json", g.policy, `"`, "").Replace(a)
-	}
-	switch {
-	case args[0] == "latchkey-agent" && args[1] == "enroll":
-		g.settle()
-	case args[0] == "latchkey-agent" && args[1] == "run":
-		// settle has started it.
-	case args[0] == "latchkey-agent" && args[1] == "login":
-		verdict(g.t, g.laptop.Login(args[2], g.devices[args[2]].Code(time.Now())), "allow verified_online")
-	case args[0] == "latchkey-agent":
-		// doctor says 1 on a machine whose doors are open: this one's are.
-		if r := g.laptop.Try(args[1:]...); r.Code != 0 && (args[1] != "doctor" || r.Code != 1) {
-			g.t.Errorf("%s: %v", line, r)
+	for name, test := range pages {
+		if test == "TestThePagesOnFormatsAndWeaknessesSpeakTheTruth" {
+			g.anew()
+			g.follow(page(t, name))
 		}
-	case args[1] == "serve" || args[1] == "admin":
-		// The lab has run these two, in these words.
-	default:
-		g.administer(line, args[1:])
 	}
 }
 
-func (g *reader) administer(line string, args []string) {
-	g.t.Helper()
-	r := g.server.Try(args...)
-	if r.Code != 0 {
-		g.t.Errorf("%s: %v", line, r)
-	}
-	if uri := regexp.MustCompile(`otpauth://\S+`).FindString(r.Stdout); uri != "" {
-		g.devices[args[len(args)-1]] = lab.Scan(g.t, uri)
-	}
-}
-
-// settle brings the machine up and signs both people in once, where there are
-// two.
-func (g *reader) settle() {
-	g.t.Helper()
+// TestThePageOnKeysSpeaksTheTruth changes both keys of a deployment as the page
+// says, while a machine goes on.
+func TestThePageOnKeysSpeaksTheTruth(t *testing.T) {
+	t.Parallel()
+	g := newReader(t, testclock, "ana")
+	g.server.Do("user", "add", "ana")
+	g.devices["ana"] = g.server.Hotp("ana")
 	g.laptop.Enroll(g.server.MachineToken())
 	g.laptop.RunAgent()
-	if g.devices["ben"] == nil {
-		return // the page signs in itself
+	g.signIn()
+	g.before = func(line string) {
+		switch {
+		case strings.HasPrefix(line, "latchkey key switch --data"):
+			g.server.Stop() // or half a minute, in which it notices by itself
+			g.server.Start()
+			g.clock.Pass(11 * time.Minute)
+			g.laptop.Do("sync")
+		case strings.HasPrefix(line, "latchkey key retire ID"):
+			g.server.Stop()
+			g.server.Start()
+			g.laptop.Do("sync")
+			verdict(t, g.laptop.Login("ana", g.code("ana")), "allow verified_online")
+			g.clock.Pass(31 * 24 * time.Hour)
+			g.laptop.Do("sync")
+		case strings.HasPrefix(line, "latchkey key rewrap --data"):
+			g.server.Stop()
+		}
 	}
-	verdict(g.t, g.laptop.Login("ana", g.devices["ana"].Code(time.Now())), "allow verified_online")
-	verdict(g.t, g.laptop.Login("ben", g.devices["ben"].Press()), "allow verified_online")
-	g.laptop.Do("sync")
+	if n := g.follow(page(t, "docs/admin/keys.md")); n < 7 {
+		t.Errorf("only %d commands were found", n)
+	}
+	g.server.Start()
+	verdict(t, g.laptop.Login("ana", g.code("ana")), "allow verified_online")
 }

@@ -26,13 +26,33 @@ func desk(t *testing.T, l *lab.Lab, server *lab.Server) *lab.System {
 	}
 	at["/usr/bin/latchkey"], at["/usr/lib/systemd/system/latchkey-server.service"] = l.Programs().Server, unit
 	s := l.System("desk", at)
-	s.Must("systemd-sysusers")
-	s.Must("install", "-d", "-o", "latchkey-agent", "-g", "latchkey-agent", "-m", "700", "/var/lib/latchkey-agent")
 	s.Must("install", "-d", "/etc/latchkey")
-	s.Must("latchkey-agent", "enroll", server.MachineToken(), "--state", "/var/lib/latchkey-agent")
-	s.Must("systemctl", "daemon-reload")
-	s.Must("systemctl", "enable", "--now", "latchkey-agent.socket", "latchkey-agent-admin.socket", "latchkey-agent.service", "latchkey-agent-revert.service")
+	_, text, found := strings.Cut(page(t, "docs/admin/operations.md"), "\n## Installing\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	lines := 0
+	for _, block := range blocks.FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(block[2]) {
+			lines++
+			install(t, s, strings.TrimSpace(line), server)
+		}
+	}
+	if !found || lines < 12 {
+		t.Fatalf("the page has %d lines on installing", lines)
+	}
 	return s
+}
+
+// install does one line of the page. What `make install` does is here already:
+// TestAnInstallationHoldsWhatItsUnitsName.
+func install(t *testing.T, s *lab.System, line string, server *lab.Server) {
+	t.Helper()
+	if line == "make install" {
+		return
+	}
+	line = strings.Replace(line, "TOKEN", server.MachineToken(), 1)
+	if r := s.Run("", "sh", "-c", line); r.Code != 0 && !strings.HasSuffix(line, "doctor") { // its doors are open yet
+		t.Fatalf("%s: %v", line, r)
+	}
 }
 
 // eventually waits until a shell's condition holds on the machine.

@@ -15,7 +15,7 @@ import (
 type Authenticator struct {
 	tb                        TB
 	secret, algorithm, digits string
-	Period                    time.Duration // of a TOTP authenticator
+	Period                    time.Duration // of a TOTP authenticator, else 0
 	Counter                   uint64        // of an HOTP authenticator: the next button press
 	hotp                      bool
 }
@@ -33,8 +33,10 @@ func Scan(tb TB, uri string) *Authenticator {
 	if u.Scheme != "otpauth" || (u.Host != "totp" && u.Host != "hotp") || a.secret == "" {
 		tb.Fatalf("lab: not an otpauth URI: %s", uri)
 	}
-	a.Period, err = time.ParseDuration(or(q.Get("period"), "30") + "s")
-	must(tb, err)
+	if !a.hotp {
+		a.Period, err = time.ParseDuration(or(q.Get("period"), "30") + "s")
+		must(tb, err)
+	}
 	_, err = fmt.Sscan(or(q.Get("counter"), "0"), &a.Counter)
 	must(tb, err)
 	return a

@@ -112,6 +112,14 @@ func (s *Server) Try(args ...string) Result {
 	return s.cell.finish(cmd, "")
 }
 
+// Shell runs a shell's line on the server's machine, as the first administrator.
+func (s *Server) Shell(line string) Result {
+	s.lab.tb.Helper()
+	cmd := s.cell.Command("sh", "-c", line)
+	cmd.Env = append(cmd.Env, s.environ()...)
+	return s.cell.finish(cmd, "")
+}
+
 // environ makes a shell the first administrator's.
 func (s *Server) environ() []string {
 	return []string{"LATCHKEY_SERVER=" + s.url(), "LATCHKEY_TOKEN=" + s.token, "LATCHKEY_CA=" + s.ca}
