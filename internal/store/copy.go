@@ -64,8 +64,13 @@ func (t table) values(r *sql.Rows) ([]any, error) {
 		return nil, err
 	}
 	for i, v := range out {
-		if n, ok := v.(int64); ok && t.truth[i] {
-			out[i] = n != 0
+		switch v := v.(type) {
+		case int64:
+			if t.truth[i] {
+				out[i] = v != 0
+			}
+		case []byte:
+			out[i] = append([]byte{}, v...) // one of no bytes is not NULL
 		}
 	}
 	return out, nil
