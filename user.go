@@ -1,6 +1,7 @@
 package latchkey
 
 import (
+	"encoding/hex"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -56,8 +57,18 @@ func CheckName(name string) error {
 		return Errorf(Invalid, "the name begins or ends with a space")
 	case strings.IndexFunc(name, unprintable) >= 0:
 		return Errorf(Invalid, "the name holds a character that cannot be printed")
+	case likeID(name):
+		return Errorf(Invalid, "the name has the form of an id")
 	}
 	return nil
+}
+
+// likeID: three letters, "_" and 32 hex digits. Where an id may be given instead
+// of a name, who bears another's id for a name would be taken for him.
+func likeID(name string) bool {
+	kind, rest, found := strings.Cut(FoldName(name), "_")
+	_, err := hex.DecodeString(rest)
+	return found && len(kind) == 3 && len(rest) == 32 && err == nil
 }
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }

@@ -31,11 +31,13 @@ func (f *Fleet) Machine(ctx context.Context, machine string) (api.Machine, error
 
 // find looks for a machine by id, where machine looks like one, or by name.
 func (f *Fleet) find(ctx context.Context, machine string) (latchkey.Machine, error) {
-	m, err := f.store.MachineNamed(ctx, machine)
-	if latchkey.CodeOf(err) != latchkey.NotFound || !strings.HasPrefix(machine, "mch_") {
-		return m, err
+	if strings.HasPrefix(machine, "mch_") { // no machine's name hides another's id
+		m, err := f.store.Machine(ctx, latchkey.MachineID(machine))
+		if latchkey.CodeOf(err) != latchkey.NotFound {
+			return m, err
+		}
 	}
-	return f.store.Machine(ctx, latchkey.MachineID(machine))
+	return f.store.MachineNamed(ctx, machine)
 }
 
 // Approve lets a pending or quarantined machine in. By name the one that waits

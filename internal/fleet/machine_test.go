@@ -63,6 +63,9 @@ func TestAMachineIsFoundByNameAndIdUntilItIsRemoved(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, _, err := w.join(string(m.id), w.token(1)); latchkey.CodeOf(err) != latchkey.Invalid {
+		t.Errorf("another takes its id for a name: %v", err)
+	}
 	w.pass(time.Minute)
 	m.sync()
 	if got, _ := w.fleet.Machine(w.ctx, "pc-1"); got.LastContact == nil || !got.LastContact.Equal(w.now()) || got.KeyClass != latchkey.Software {

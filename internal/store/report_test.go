@@ -152,6 +152,17 @@ func TestEveryChangeLeavesItsLine(t *testing.T) {
 	}
 }
 
+// A name from before such names were refused hides nobody's id.
+func TestAnIDIsNeverTakenForAName(t *testing.T) {
+	t.Parallel()
+	db, ana := peopled(t)
+	_, err := db.AddUser(t.Context(), latchkey.User{Name: string(ana.ID), Directory: latchkey.Builtin}, latchkey.Event{Kind: latchkey.UserAdded})
+	must(t, err)
+	if u, err := db.UserNamed(t.Context(), string(ana.ID)); err != nil || u.ID != ana.ID {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
 func TestEventsAreChosen(t *testing.T) {
 	t.Parallel()
 	db := open(t)

@@ -69,7 +69,7 @@ func (db *DB) Users(ctx context.Context, p latchkey.Page) ([]latchkey.User, erro
 // id. It returns NotFound where there is none.
 func (db *DB) UserNamed(ctx context.Context, name string) (latchkey.User, error) {
 	const where = `WHERE deleted_at IS NULL AND (fold = $1 AND directory = $2 OR id = $3)
-		ORDER BY CASE WHEN id = $3 THEN 1 ELSE 0 END`
+		ORDER BY CASE WHEN id = $3 THEN 0 ELSE 1 END` // nobody's name hides another's id
 	u, err := scanUser(db.row(ctx, userColumns+where, latchkey.FoldName(name), latchkey.Builtin, name))
 	return u, found(err, "no such user")
 }
