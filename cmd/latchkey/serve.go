@@ -101,6 +101,13 @@ func (p *program) run(ctx context.Context, f serveFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if f.database == "" {
+		held, err := alone(f.dir)
+		if err != nil {
+			return err
+		}
+		defer held.Close()
+	}
 	tuned := &tuning{path: f.config()}
 	if err := tuned.read(); err != nil {
 		return err
