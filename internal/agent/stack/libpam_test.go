@@ -279,8 +279,10 @@ func TestOddFilesAreReadAsLibpamReadsThem(t *testing.T) {
 		"an unknown type in another's phase":  "account include " + f + "\nauth required M auth=success\n",
 		"an include with a minus":             "-@include F\n",
 		"an include in capitals":              "@Include F extra\n",
-		"an include of a missing file":        "@include /nonexistent\nauth required M auth=success\n",
-		"a typed include of a missing file":   "auth include /nonexistent\nauth sufficient M auth=success\n",
+		"an include of a missing file":        "@include G\nauth required M auth=success\n",
+		"a typed include of a missing file":   "auth include G\nauth sufficient M auth=success\n",
+		"an include of a folder":              "@include D\nauth required M auth=success\n",
+		"a typed include of a folder":         "auth include D\nauth sufficient M auth=success\n",
 		"a substack of itself":                "auth sufficient M auth=success\nauth substack S\n",
 		"phases of an include":                "@include F\nauth substack F\n",
 		"a module that is not there":          "auth [module_unknown=ignore success=ok] /nonexistent.so\nauth required M auth=success\n",
@@ -292,6 +294,7 @@ func TestOddFilesAreReadAsLibpamReadsThem(t *testing.T) {
 			text = strings.ReplaceAll(text, " M", " "+w.nobody)
 			text = strings.ReplaceAll(text, "[M]", "["+w.nobody+"]")
 			text = strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(text, " F", " "+f), " R", " "+r), " S", " "+filepath.Join(w.dir, "svc"))
+			text = strings.NewReplacer(" G", " "+filepath.Join(w.dir, "missing"), " D", " "+w.dir).Replace(text)
 			w.write(t, "svc", text)
 			w.compare(t, p, "svc", Auth)
 			w.compare(t, p, "svc", Account)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 )
 
 // A Stack is what libpam makes of one service.
@@ -80,16 +81,25 @@ func (t Tree) loadOnly(service string) Stack {
 // find returns the file of a service or of an include.
 func (t Tree) find(name string) (file string, data []byte, err error) {
 	if path.IsAbs(name) {
-		data, err = t.read(name)
+		data, err = t.readPAM(name)
 		return name, data, err
 	}
 	for _, dir := range t.pamDirs() {
 		file = path.Join(dir, name)
-		if data, err = t.read(file); !errors.Is(err, fs.ErrNotExist) {
+		if data, err = t.readPAM(file); !errors.Is(err, fs.ErrNotExist) {
 			return file, data, err
 		}
 	}
 	return file, nil, err
+}
+
+// readPAM reads a file as libpam does, to which a folder is an empty file.
+func (t Tree) readPAM(name string) ([]byte, error) {
+	data, err := t.read(name)
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, nil
+	}
+	return data, err
 }
 
 // A loader collects the lines of one service.
