@@ -146,6 +146,29 @@ func TestA01VectorsThroughTheBook(t *testing.T) {
 	}
 }
 
+// What was used goes along to be recognised, and is never offered as unused: the
+// floor of a header is where the server is, whatever its codes begin with.
+func TestUsedTokenCodesAreBelowTheFloor(t *testing.T) {
+	for _, tc := range []struct{ next, from uint64 }{{0, 0}, {4, 0}, {10, 0}, {500, 490}} {
+		s := source(t, latchkey.HOTP, 6)
+		s.Next, s.Used = tc.next, 10
+		h, raws := bundle.Pack(header(), latchkey.Limit{Days: 7}, []bundle.Source{s})
+		c := h.Credentials[0]
+		last, _ := open(t, c, raws).Last()
+		if c.Next != tc.next || c.Chunks[0].From != tc.from || last != tc.next+29 {
+			t.Errorf("next %d: floor %d, codes %d to %d", tc.next, c.Next, c.Chunks[0].From, last)
+		}
+		cred := latchkey.Credential{Kind: latchkey.HOTP, Digits: 6, Window: c.Window, Codes: open(t, c, raws)}
+		for n := tc.from; n < tc.next; n++ {
+			code := otp.Format(s.Codes.At(n), 6)
+			_, err := verify.Check(cred, latchkey.CredentialState{Next: c.Next}, latchkey.Answer{Value: secret.Bytes(code)}, anchor)
+			if !errors.Is(err, verify.ErrReplayed) {
+				t.Errorf("next %d: code %d: %v", tc.next, n, err)
+			}
+		}
+	}
+}
+
 func TestA02EightDigitsThroughTheBook(t *testing.T) {
 	for at, code := range map[int64]string{1111111111: "14050471", 1234567890: "89005924", 2000000000: "69279037", 20000000000: "65353130"} {
 		now := time.Unix(at, 0)

@@ -17,8 +17,11 @@ type Source struct {
 	Period int
 	Window int
 	Next   uint64 // lowest step or counter that was never used
-	Quota  int    // HOTP: number of codes that the machine may hold
-	Codes  *otp.Generator
+	Quota  int    // HOTP: number of unused codes that the machine may hold
+	// Used is how many HOTP codes before Next go with them, for the machine to
+	// tell a code that was used from a wrong one.
+	Used  int
+	Codes *otp.Generator
 }
 
 // Raw is a chunk with its codes.
@@ -77,7 +80,8 @@ func (s Source) spans(anchor, horizon time.Time) []Chunk {
 		if s.Quota < 1 {
 			return nil
 		}
-		return []Chunk{{From: s.Next, Count: s.Quota}}
+		used := min(s.Next, uint64(max(0, s.Used)))
+		return []Chunk{{From: s.Next - used, Count: s.Quota + int(used)}}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"latchkey/internal/bundle"
 	"latchkey/internal/policy"
 	"latchkey/internal/seal"
+	"latchkey/internal/verify"
 )
 
 const (
@@ -294,7 +295,7 @@ func (p plan) sources() ([]bundle.Source, error) {
 			Window: totpWindow, Next: t.Next, Codes: g,
 		}
 		if t.Kind == latchkey.HOTP {
-			s.Window, s.Quota = p.window, t.quota
+			s.Window, s.Quota, s.Used = p.window, t.quota, verify.ReplayWindow
 		}
 		out = append(out, s)
 	}

@@ -23,11 +23,11 @@ func two(t *testing.T) (w *world, u latchkey.UserID, a, b *machine, token latchk
 	return w, u, a, b, token
 }
 
-// span is the counters that a header lets a machine check: from, and past.
+// span is the counters that a header lets a machine accept: from, and past.
 func span(h bundle.Header) (from, past uint64) {
 	for _, c := range h.Credentials {
 		for _, ch := range c.Chunks {
-			return ch.From, ch.From + uint64(ch.Count)
+			return c.Next, ch.From + uint64(ch.Count)
 		}
 	}
 	return 0, 0

@@ -1,11 +1,14 @@
 package vault_test
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey"
 	"latchkey/internal/bundle"
+	"latchkey/internal/secret"
 )
 
 func TestOfflineTooATokenThatIsAheadNeedsTwoCodes(t *testing.T) {
@@ -73,4 +76,71 @@ func TestATokenWithoutCodesLeavesTheApp(t *testing.T) {
 	})
 	expect(t, w.login(latchkey.Console, "hotp", w.hotp(0)), allowed)
 	expect(t, w.login(latchkey.Console, w.totp(w.wall)), allowed)
+}
+
+// B10: a new book begins where the token stands on the server. The codes just
+// before it go with it, so that their owner is told that they are used: charged
+// as wrong, five of them would keep the right code out.
+func TestB10AUsedTokenCodeIsToldAfterANewBook(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]func(w *world, u *user){
+		"used online here": func(w *world, u *user) { w.store(u); w.online() },
+		"used offline here": func(w *world, u *user) {
+			w.store(u)
+			expect(w.t, w.login(latchkey.Console, w.hotp(11), w.hotp(12)), allowed)
+		},
+		"used on another machine":                    func(w *world, u *user) { w.store(u) },
+		"used before the first book of this machine": func(*world, *user) {},
+		"used before the ledger was lost": func(w *world, u *user) {
+			w.store(u)
+			w.v.Close()
+			must(w.t, os.Remove(w.path("ledger")))
+			must(w.t, w.box.Close())
+			w.reopen()
+			w.contact(w.wall)
+			w.pass(time.Minute)
+			u.header.Anchor = w.wall.UnixMilli()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.contact(w.wall)
+			u := w.person()
+			withToken(t)(u)
+			before(w, u)
+			u.sources[0].Next = 13
+			w.store(u)
+			for n := uint64(3); n < 13; n++ { // ten charges would lock
+				expect(t, w.login(latchkey.Console, w.hotp(n)), replayed)
+			}
+			w.restart()
+			expect(t, w.login(latchkey.Console, w.hotp(12)), replayed)
+			expect(t, w.login(latchkey.Console, w.hotp(2)), wrongCode)
+			expect(t, w.login(latchkey.Console, w.hotp(13)), allowed)
+		})
+	}
+}
+
+// The codes of the past are no first of two either, and the machine does not set
+// them aside for an answer that may not come.
+func TestUsedTokenCodesOfABookOpenNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.contact(w.wall)
+	u := w.person()
+	withToken(t)(u)
+	u.sources[0].Next = 13
+	w.store(u)
+	for n := uint64(0); n < 13; n++ {
+		l := w.logon(latchkey.Console)
+		must(t, w.v.Reserve(l, latchkey.Answer{Value: secret.Bytes(w.hotp(n))}))
+		if got := w.run(l, w.hotp(n), w.hotp(n+1)); got == allowed {
+			t.Errorf("code %d, used before the book, lets in", n)
+		}
+		if n < 3 {
+			w.online() // pays for the wrong codes
+			w.pass(time.Second)
+		}
+	}
 }

@@ -226,15 +226,23 @@ func (v *Vault) Reserve(l latchkey.Logon, a latchkey.Answer) error {
 // it yet.
 var ErrSpent = errors.New("the code was used on this machine already")
 
-// spent reports whether an answer is a code that was used, and not just sent to
-// a server that never answered: of that only the server can tell.
+// spent reports whether an answer is a code that was used here since the server
+// wrote how far it is, and not just sent to a server that never answered: of
+// that, and of all before, the server itself can tell.
 func (s *scene) spent(c verify.Held, a latchkey.Answer) bool {
-	st := latchkey.CredentialState{Next: c.State.Next}
-	if h := s.record.find(c.ID); h != nil && h.Owner != (tag8{}) && st.Next == h.Reserved+1 {
-		st.Next = h.Reserved
+	h := s.record.find(c.ID)
+	if h == nil {
+		return false
 	}
-	_, err := verify.Check(c.Credential, st, a, s.now)
-	return errors.Is(err, verify.ErrReplayed)
+	used := func(next uint64) bool {
+		_, err := verify.Check(c.Credential, latchkey.CredentialState{Next: next}, a, s.now)
+		return errors.Is(err, verify.ErrReplayed)
+	}
+	next := c.State.Next
+	if h.Owner != (tag8{}) && next == h.Reserved+1 {
+		next = h.Reserved
+	}
+	return used(next) && !used(h.Issued)
 }
 
 // remember is how long the same answer to the same prompt gets the same turn.

@@ -23,6 +23,7 @@ import (
 	"latchkey/internal/seal"
 	"latchkey/internal/secret"
 	"latchkey/internal/vault"
+	"latchkey/internal/verify"
 )
 
 const (
@@ -179,7 +180,7 @@ func totpSource(t testing.TB) bundle.Source {
 func hotpSource(t testing.TB) bundle.Source {
 	g, err := otp.NewGenerator(key20, otp.SHA1, 6)
 	must(t, err)
-	return bundle.Source{ID: hotpID, Kind: latchkey.HOTP, Label: "token", Digits: 6, Window: 35, Quota: 30, Codes: g}
+	return bundle.Source{ID: hotpID, Kind: latchkey.HOTP, Label: "token", Digits: 6, Window: 35, Quota: 30, Used: verify.ReplayWindow, Codes: g}
 }
 
 // issue makes the answer that the server would send for a user.
