@@ -36,6 +36,11 @@ type plan struct {
 	digest []byte
 	leases []Lease
 	window int // of HOTP
+	// may are the authenticators whose codes the machine may hold, whether or not
+	// there are any left to hold.
+	may []latchkey.AuthenticatorID
+	// held: the machine is quarantined, and this is all that it is told.
+	held bool
 }
 
 // A share is a token and how many HOTP codes of it the machine may hold.
@@ -79,8 +84,10 @@ func (p *plan) codes(machine latchkey.Machine, m *Member, now time.Time) {
 		switch {
 		case t.Removed || !listed(rules.Factors.Offline, t.Kind):
 		case t.Kind == latchkey.TOTP:
+			p.may = append(p.may, t.ID)
 			p.tokens = append(p.tokens, share{t, 0})
 		case t.Kind == latchkey.HOTP && t.leased(machine.ID, m.Anchor, now):
+			p.may = append(p.may, t.ID)
 			p.lease(t, machine, rules.OfflineQuota(), m.Anchor, horizon, now)
 		}
 	}
@@ -170,8 +177,9 @@ func (p *plan) sum() error {
 		Limit  latchkey.Limit
 		Window int
 		Tokens []string
+		Held   bool `json:",omitempty"`
 	}
-	in := input{p.header, p.limit, p.window, nil}
+	in := input{p.header, p.limit, p.window, nil, p.held}
 	for _, t := range p.tokens {
 		in.Tokens = append(in.Tokens, string(t.ID), string(t.Kind), t.Label, t.Algorithm,
 			strconv.Itoa(t.Digits), strconv.Itoa(t.Period), strconv.FormatUint(t.Next, 10), strconv.Itoa(t.quota))
@@ -196,7 +204,7 @@ func (f *Fleet) current(ctx context.Context, l Ledger, m *Member, p plan, proven
 	}
 	i := Issue{
 		Now: now, Machine: l.Machine.ID, User: m.User.ID, From: m.Version, Proven: proven, Digest: p.digest, Leases: p.leases,
-		Active: p.header.Status == bundle.Active,
+		Active: p.header.Status == bundle.Active, Withdraws: p.held, Granted: m.noted(&p),
 	}
 	if len(p.tokens) > 0 {
 		i.Event = &latchkey.Event{
@@ -208,7 +216,7 @@ func (f *Fleet) current(ctx context.Context, l Ledger, m *Member, p plan, proven
 	if err != nil {
 		return 0, err
 	}
-	m.Version, m.Digest, m.IssuedAt = version, p.digest, now
+	m.Version, m.Digest, m.IssuedAt, m.Granted = version, p.digest, now, i.Granted
 	return version, nil
 }
 
@@ -229,18 +237,23 @@ func (f *Fleet) bundle(ctx context.Context, machine latchkey.MachineID, in api.B
 		return api.BundleResponse{}, err
 	}
 	m := l.Users[in.User]
-	if l.Machine.State != latchkey.Active || m == nil || m.gone() {
-		return api.BundleResponse{}, latchkey.Errorf(latchkey.NotFound, "nothing is issued for that user on this machine")
+	if m == nil || m.gone() {
+		return api.BundleResponse{}, errNotIssued
 	}
-	p, err := f.plan(l, m)
+	p, told, err := f.tells(l, m)
 	if err != nil {
 		return api.BundleResponse{}, err
+	}
+	if !told {
+		return api.BundleResponse{}, errNotIssued
 	}
 	if _, err := f.current(ctx, l, m, p, 0); err != nil {
 		return api.BundleResponse{}, err
 	}
 	return f.seal(l, m, p, in.Have)
 }
+
+var errNotIssued = latchkey.Errorf(latchkey.NotFound, "nothing is issued for that user on this machine")
 
 // seal writes the header of the current version and seals what is missing.
 func (f *Fleet) seal(l Ledger, m *Member, p plan, have []string) (api.BundleResponse, error) {

@@ -38,6 +38,7 @@ type Member struct {
 	Version    uint64    // of the header that is current; 0: none was issued
 	Digest     []byte    // of what that header was made from
 	IssuedAt   time.Time
+	Granted    Grant  // by that header
 	Highest    uint64 // version of anything signed for the two
 	Acked      uint64
 	Tokens     []Token
@@ -143,8 +144,8 @@ type MemberChange struct {
 	Wiped  bool
 }
 
-// An Issue makes a header current. It races where the machine is not active any
-// more, or the header is and its user is not.
+// An Issue makes a header current. It races where the machine is not in the state
+// that it was made for, or the header is active and its user is not.
 type Issue struct {
 	Now     time.Time
 	Machine latchkey.MachineID
@@ -152,9 +153,13 @@ type Issue struct {
 	From    uint64 // version of the header that it takes the place of
 	Proven  uint64
 	Digest  []byte
-	Active  bool // it lets the user log in
-	Leases  []Lease
-	Event   *latchkey.Event // where codes are issued
+	Active  bool // its user is in order
+	// Withdraws: the machine is quarantined, and the header gives nothing. It
+	// races where the machine is not, and any other where it is.
+	Withdraws bool
+	Granted   Grant
+	Leases    []Lease
+	Event     *latchkey.Event // where codes are issued
 }
 
 // A Lease lets the machine hold codes of an HOTP token below To until Until. It

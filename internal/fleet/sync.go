@@ -69,19 +69,20 @@ func (f *Fleet) merge(ctx context.Context, machine latchkey.MachineID, in api.Sy
 }
 
 // news lists the versions that are current, for every user whom the machine
-// holds something of. A machine that is not active is issued nothing.
+// holds something of. A machine that is not active is told nothing but, in
+// quarantine, of what was taken away.
 func (f *Fleet) news(ctx context.Context, l Ledger, proven uint64) ([]api.News, error) {
 	out := []api.News{}
-	if l.Machine.State != latchkey.Active {
-		return out, nil
-	}
 	for _, m := range l.Users {
 		if m.gone() {
 			continue
 		}
-		p, err := f.plan(l, m)
+		p, told, err := f.tells(l, m)
 		if err != nil {
 			return nil, err
+		}
+		if !told {
+			continue
 		}
 		version, err := f.current(ctx, l, m, p, proven)
 		if errors.Is(err, ErrRaced) {
@@ -104,7 +105,7 @@ func (f *Fleet) news(ctx context.Context, l Ledger, proven uint64) ([]api.News, 
 // and has dropped: it holds the current header, and they are not in it.
 func (f *Fleet) released(ctx context.Context, l Ledger, m *Member, p plan) error {
 	now := f.now()
-	if m.Acked != m.Version || string(m.Digest) != string(p.digest) {
+	if p.held || m.Acked != m.Version || string(m.Digest) != string(p.digest) {
 		return nil
 	}
 	for _, t := range m.Tokens {

@@ -38,7 +38,7 @@ func (db *DB) Ledger(ctx context.Context, id latchkey.MachineID, only latchkey.U
 
 const members = `SELECT u.id, u.name, u.directory, u.disabled, u.deleted_at, u.member_of,
 		e.uid, e.enrolled_at, e.removed_at, e.wiped_at, e.anchor, e.uses, e.fails, e.retry_at,
-		e.header_version, e.header_digest, e.issued_at, e.version, e.acked
+		e.header_version, e.header_digest, e.granted, e.issued_at, e.version, e.acked
 	FROM enrollments e JOIN users u ON u.id = e.user_id
 	WHERE e.machine_id = $1 AND ($2 = '' OR e.user_id = $2)`
 
@@ -49,7 +49,7 @@ func scanMember(l fleet.Ledger) func(*sql.Rows) error {
 		var header, issued, highest, acked int64
 		var m fleet.Member
 		dest := append(u.dest(), &uid, &enrolled, &removed, &wiped, &anchor, &m.Uses, &m.Fails, &retry,
-			&header, &m.Digest, &issued, &highest, &acked)
+			&header, &m.Digest, &m.Granted, &issued, &highest, &acked)
 		err := r.Scan(dest...)
 		if err != nil {
 			return err
@@ -221,8 +221,8 @@ func (t *Tx) incidents(m fleet.Merger) error {
 	})
 }
 
-// Issue makes a header current: while the machine is active, and the user too
-// where the header says so.
+// Issue makes a header current: while the machine is active, or quarantined where
+// the header takes something away, and the user is active where it says so.
 func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 	var version int64
 	err := db.beside(ctx, func(t *Tx) error {
@@ -230,14 +230,19 @@ func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 		if err := t.holder(i); err != nil {
 			return err
 		}
-		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2,
+		state := latchkey.Active
+		if i.Withdraws {
+			state = latchkey.Quarantined
+		}
+		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2, granted = $8,
 			header_version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END,
 			version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
 			WHERE user_id = $4 AND machine_id = $5 AND header_version = $6
-			AND EXISTS (SELECT 1 FROM machines WHERE id = $5 AND state = 'active')
+			AND EXISTS (SELECT 1 FROM machines WHERE id = $5 AND state = $9)
 			AND (NOT $7 OR EXISTS (SELECT 1 FROM users WHERE id = $4 AND NOT disabled AND deleted_at IS NULL))
 			RETURNING header_version`
-		err := t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From), i.Active).Scan(&version)
+		err := t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From), i.Active,
+			string(i.Granted), string(state)).Scan(&version)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fleet.ErrRaced
 		}
