@@ -78,11 +78,34 @@ func (p *program) collect(ctx context.Context, r *bugreport.Report, f *pamFlags,
 		r.Problem("status.json", err)
 	}
 	if d, err := p.diagnose(ctx, f); err == nil {
+		r.Scrub.Ours(d.ownWords()...)
 		r.JSON("doctor.json", d)
 	} else {
 		r.Problem("doctor.json", err)
 	}
 	f.collectStacks(r)
+}
+
+// sshdMatch begins the names of doors that sshd's Match blocks make; the rest of
+// such a name is of people and hosts.
+const sshdMatch = "sshd, Match "
+
+// serviceFile is what PAM's service files are called. They are in pam.txt too.
+var serviceFile = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
+
+// ownWords are the names of checks and doors that tell of nobody.
+func (d diagnosis) ownWords() []string {
+	words := []string{sshdMatch}
+	for _, c := range d.Checks {
+		words = append(words, c.Name) // they are constants
+	}
+	for _, door := range d.Doors {
+		if door.Kind == "pam" && !serviceFile.MatchString(door.Name) || strings.HasPrefix(door.Name, sshdMatch) {
+			continue
+		}
+		words = append(words, door.Name)
+	}
+	return words
 }
 
 // collectStacks adds what PAM makes of every service's files. Other modules'

@@ -55,7 +55,7 @@ func (r *Report) JSON(name string, v any) {
 	r.parts = append(r.parts, part{name, raw, (*Scrub).pretty})
 }
 
-// Text adds lines, such as a log's. Those that are JSON are looked through as
+// Text adds lines, such as a log's. What is JSON in them is looked through as
 // such.
 func (r *Report) Text(name, text string) {
 	r.parts = append(r.parts, part{name, []byte(text), (*Scrub).lines})
@@ -121,7 +121,8 @@ func (r *Report) about() string {
 	text := `A report for support. Read it before you send it: it is text.
 
 Codes, keys, tokens, passwords and whatever looks like one were replaced by
-[secret] or [digits]; numbers of six to ten digits in texts are taken for codes.
+[secret] or [digits]; numbers of six to twelve digits in texts are taken for
+codes. A logon's id became a name, the same in every report of every machine.
 `
 	if r.Scrub.keep {
 		return text + "Names and addresses are in it as they are, because --names was given.\n"

@@ -96,14 +96,14 @@ func TestWhatSupportNeedsStays(t *testing.T) {
 			t.Errorf("%q becomes %q", text, got)
 		}
 	}
-	if got := s.line(`{"time":"2026-11-21T21:47:05.7Z","level":"INFO","msg":"request","status":503,"took_ms":123456,"code":"not_found"}`); !strings.Contains(got, `123456`) || !strings.Contains(got, "2026-11-21T21:47:05.7Z") || !strings.Contains(got, "not_found") {
+	if got := s.Text(`{"time":"2026-11-21T21:47:05.7Z","level":"INFO","msg":"request","status":503,"took_ms":123456,"code":"not_found"}`); !strings.Contains(got, `123456`) || !strings.Contains(got, "2026-11-21T21:47:05.7Z") || !strings.Contains(got, "not_found") {
 		t.Errorf("a line of the log becomes %s", got)
 	}
 }
 
 func TestWhatStandsInASecretIsOne(t *testing.T) {
 	t.Parallel()
-	got := fresh(t, true).Scrub.line(`{"token":{"id":"plain","rows":918273,"parts":["one",{"name":"two"}]},"msg":"kept"}`)
+	got := fresh(t, true).Scrub.Text(`{"token":{"id":"plain","rows":918273,"parts":["one",{"name":"two"}]},"msg":"kept"}`)
 	for _, bad := range []string{"plain", "918273", "one", "two"} {
 		if strings.Contains(got, bad) {
 			t.Errorf("%s stays in %s", bad, got)
@@ -153,7 +153,7 @@ func TestNamesStayWhereTheyAreAskedForAndSecretsDoNot(t *testing.T) {
 	t.Parallel()
 	s := fresh(t, true).Scrub
 	s.Know("user", "ana")
-	if got := s.line(`{"user":"ana","rhost":"192.0.2.7","msg":"ana typed 918273"}`); !strings.Contains(got, `"user":"ana"`) || !strings.Contains(got, "192.0.2.7") || strings.Contains(got, "918273") {
+	if got := s.Text(`{"user":"ana","rhost":"192.0.2.7","msg":"ana typed 918273"}`); !strings.Contains(got, `"user":"ana"`) || !strings.Contains(got, "192.0.2.7") || strings.Contains(got, "918273") {
 		t.Error(got)
 	}
 }

@@ -3,58 +3,67 @@ package bugreport
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
+	"regexp"
 	"strings"
 	"time"
 )
 
-// line looks through a line of a log, and field by field where it is JSON.
-func (s *Scrub) line(line string) string {
-	if strings.HasPrefix(line, "{") {
-		if clean, err := s.document([]byte(line)); err == nil {
-			return string(clean)
+// opening is how a document begins; mostTries bounds how often a text is read
+// in vain for one.
+var opening = regexp.MustCompile(`\{\s*["}]`)
+
+const mostTries = 64
+
+// documents splits a text into what is JSON and what stands between. found gets
+// all that stood before, too.
+func documents(text string, between func(string), found func(before, raw string, v any)) {
+	at, from := 0, 0
+	for range mostTries {
+		m := opening.FindStringIndex(text[from:])
+		if m == nil {
+			break
 		}
+		begin := from + m[0]
+		v, length, err := decode(text[begin:])
+		if err != nil {
+			from = begin + 1
+			continue
+		}
+		between(text[at:begin])
+		found(text[at:begin], text[begin:begin+length], v)
+		at, from = begin+length, begin+length
 	}
-	return s.Text(line)
+	between(text[at:])
 }
 
-func (s *Scrub) document(raw []byte) ([]byte, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
+func decode(text string) (v any, length int, err error) {
+	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, err
-	}
+	err = d.Decode(&v)
+	return v, int(d.InputOffset()), err
+}
+
+// encoded is a document that was looked through.
+func (s *Scrub) encoded(raw string, v any) string {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	err := e.Encode(s.value("", v))
-	return bytes.TrimRight(out.Bytes(), "\n"), err
+	if err := e.Encode(s.value("", v)); err != nil {
+		return s.plain(raw)
+	}
+	return strings.TrimRight(out.String(), "\n")
 }
-
-// named are fields that hold a name, whatever it is.
-var named = map[string]string{
-	"user": "user", "users": "user", "ruser": "user", "actor": "user", "policy": "policy", "policies": "policy", "account": "", "name": "name", "machine": "machine", "group": "group", "groups": "group",
-	"rhost": "host", "from": "host", "host": "host", "hostname": "host", "label": "name", "admin": "user", "caller": "", "owner": "user",
-}
-
-// secretive are parts of field names that hold what nobody may see.
-var secretive = []string{"secret", "token", "password", "passwd", "passphrase", "seed", "private", "cookie", "authorization", "nonce", "proof", "answer", "pins", "identity_key", "sealing_key"}
 
 func (s *Scrub) value(field string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := map[string]any{}
 		for k, one := range v {
-			out[s.Text(k)] = s.value(beneath(field, strings.ToLower(k)), one)
+			out[s.Text(k)] = s.value(beneath(field, strings.ToLower(k), one), one)
 		}
 		return out
 	case []any:
-		out := []any{}
-		for _, one := range v {
-			out = append(out, s.value(field, one))
-		}
-		return out
+		return s.list(field, v)
 	case string:
 		return s.word(field, v)
 	case json.Number:
@@ -63,62 +72,91 @@ func (s *Scrub) value(field string, v any) any {
 	return v
 }
 
+// list looks through a list, which may be a program's arguments, or a key's
+// bytes.
+func (s *Scrub) list(field string, all []any) any {
+	if bytesIn(all) && !counts(field) {
+		return hidden
+	}
+	out, after := []any{}, false
+	for _, one := range all {
+		judged := field
+		if after {
+			judged = secretive[0]
+		}
+		out = append(out, s.value(judged, one))
+		text, isText := one.(string)
+		after = isText && !after && isFlag(text)
+	}
+	return out
+}
+
+// bytesIn: six numbers of a byte's size, or more, are rather a key.
+func bytesIn(all []any) bool {
+	for _, one := range all {
+		if n, ok := one.(json.Number); !ok || len(n) > 3 {
+			return false
+		}
+	}
+	return len(all) >= 6
+}
+
 // beneath is what a field is judged by: what stands in a secret is one, whatever
-// its parts are called.
-func beneath(outer, field string) string {
-	if isSecretive(outer) {
+// its parts are called. How many rows a table has is none, whatever that is
+// called.
+func beneath(outer, field string, v any) string {
+	_, isNumber := v.(json.Number)
+	if isSecretive(outer) || outer == "rows" && isNumber {
 		return outer
 	}
 	return field
 }
 
-func isSecretive(field string) bool {
-	return slices.ContainsFunc(secretive, func(part string) bool { return strings.Contains(field, part) })
-}
-
 func (s *Scrub) word(field, text string) string {
-	if isSecretive(field) && text != "" {
+	if isSecretive(field) && text != "" && !isID(text) {
 		return hidden
 	}
 	if _, err := time.Parse(time.RFC3339, text); err == nil {
 		return text
 	}
-	if kind := named[field]; kind != "" && s.Text(text) == text {
-		if prefix, rest, ok := strings.Cut(text, ":"); ok && prefix == "group" {
-			return prefix + ":" + s.Name("group", rest)
-		}
-		return s.Name(kind, text)
+	if strings.HasPrefix(field, "logon") && logonID.MatchString(text) {
+		return logonName(text)
+	}
+	if kind := kindOf(field, text); kind != "" {
+		return s.named(kind, text)
 	}
 	return s.Text(text)
 }
 
 // pretty is a document that people can read.
 func (s *Scrub) pretty(raw []byte) []byte {
-	clean, err := s.document(raw)
+	v, _, err := decode(string(raw))
 	if err != nil {
 		return s.lines(raw)
 	}
 	var out bytes.Buffer
-	_ = json.Indent(&out, clean, "", "  ") // it was encoded a moment ago
+	_ = json.Indent(&out, []byte(s.encoded(string(raw), v)), "", "  ") // it was encoded a moment ago
 	return append(out.Bytes(), '\n')
 }
 
 func (s *Scrub) lines(raw []byte) []byte {
 	var out strings.Builder
-	for l := range strings.Lines(pem.ReplaceAllString(string(raw), hidden)) {
-		out.WriteString(s.line(strings.TrimRight(l, "\r\n")) + "\n")
+	for l := range strings.Lines(hidePEM(string(raw))) {
+		out.WriteString(s.Text(strings.TrimRight(l, "\r\n")) + "\n")
 	}
 	return []byte(out.String())
 }
 
-// learn finds names in documents: what is a name there is one in texts too.
+// learn finds names in texts and in documents: what is a name there is one
+// elsewhere too.
 func (s *Scrub) learn(raw []byte) {
-	for l := range bytes.Lines(raw) {
-		var v any
-		if json.Unmarshal(l, &v) == nil {
-			s.learnIn("", v)
-		}
+	for l := range strings.Lines(string(raw)) {
+		s.learnText(l)
 	}
+}
+
+func (s *Scrub) learnText(text string) {
+	documents(text, s.learnPlain, func(_, _ string, v any) { s.learnIn("", v) })
 }
 
 func (s *Scrub) learnIn(field string, v any) {
@@ -132,21 +170,39 @@ func (s *Scrub) learnIn(field string, v any) {
 			s.learnIn(field, one)
 		}
 	case string:
-		if kind := named[field]; (kind == "user" || kind == "host" || kind == "machine") && len(v) > 2 {
-			s.Know(kind, strings.TrimPrefix(v, "group:"))
+		if kind := kindOf(field, v); kind == "user" || kind == "host" || kind == "machine" {
+			s.learnName(kind, v)
+			return
 		}
+		s.learnText(v)
+	}
+}
+
+func (s *Scrub) learnName(kind, name string) {
+	if prefix, rest, ok := strings.Cut(name, ":"); ok && kinds[prefix] {
+		name = rest
+	}
+	if len(name) > 2 {
+		s.Know(kind, name)
 	}
 }
 
 // number hides what has the length of a code, but for fields that count.
 func (s *Scrub) number(field string, n json.Number) any {
-	for _, part := range []string{"bytes", "size", "rows", "_ms", "count", "kib", "number", "epoch", "version", "time", "pid", "uid", "inode"} {
-		if strings.Contains(field, part) {
-			return n
-		}
-	}
-	if code.MatchString(n.String()) {
+	switch {
+	case isSecretive(field):
+		return hidden
+	case !counts(field) && code.MatchString(n.String()):
 		return digits
 	}
 	return n
+}
+
+func counts(field string) bool {
+	for _, part := range []string{"bytes", "size", "rows", "_ms", "count", "kib", "number", "epoch", "version", "time", "pid", "uid", "inode"} {
+		if strings.Contains(field, part) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,6 +1,7 @@
 package bugreport
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -52,7 +54,7 @@ func (r *Report) Machine(folders ...string) {
 	}
 	about := map[string]any{"os": runtime.GOOS, "arch": runtime.GOARCH, "cpus": runtime.NumCPU()}
 	for key, path := range map[string]string{
-		"kernel": "/proc/sys/kernel/osrelease", "load": "/proc/loadavg", "uptime_seconds": "/proc/uptime", "suid_dumpable": "/proc/sys/fs/suid_dumpable",
+		"kernel": "/proc/sys/kernel/osrelease", "load": "/proc/loadavg", "suid_dumpable": "/proc/sys/fs/suid_dumpable",
 	} {
 		if text, err := readSome(path, 4096); err == nil {
 			about[key] = strings.TrimSpace(text)
@@ -62,7 +64,10 @@ func (r *Report) Machine(folders ...string) {
 		about["system"] = valueOf(text, "PRETTY_NAME=")
 	}
 	if text, err := readSome("/proc/meminfo", 8192); err == nil {
-		about["memory"] = []string{valueOf(text, "MemTotal:"), valueOf(text, "MemAvailable:")}
+		about["memory"] = map[string]int64{"total_kib": countOf(valueOf(text, "MemTotal:")), "available_kib": countOf(valueOf(text, "MemAvailable:"))}
+	}
+	if text, err := readSome("/proc/uptime", 4096); err == nil {
+		about["uptime_seconds"] = countOf(text)
 	}
 	room := map[string]any{}
 	for _, dir := range folders {
@@ -83,6 +88,13 @@ func valueOf(text, key string) string {
 	return ""
 }
 
+// countOf is the whole number that a text begins with: as a text it could be a
+// code.
+func countOf(text string) int64 {
+	n, _ := strconv.ParseInt(text[:len(text)-len(strings.TrimLeft(text, "0123456789"))], 10, 64)
+	return n
+}
+
 // readSome reads the beginning of a file.
 func readSome(path string, most int64) (string, error) {
 	f, err := os.Open(path)
@@ -94,11 +106,32 @@ func readSome(path string, most int64) (string, error) {
 	return string(raw), err
 }
 
-// File adds a text file, or says why it could not be read.
+// readEnd reads the end of a file, in whole lines: of half a line nobody can tell
+// any more whether it was a secret's.
+func readEnd(path string, most int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() <= most {
+		return readSome(path, most)
+	}
+	raw, err := io.ReadAll(io.NewSectionReader(f, info.Size()-most, most))
+	_, lines, _ := strings.Cut(string(raw), "\n")
+	return "[the beginning was cut]\n" + lines, err
+}
+
+// File adds the end of a text file, or says why it could not be read.
 func (r *Report) File(name, path string) {
-	text, err := readSome(path, maxPart)
+	text, err := readEnd(path, maxPart)
 	if err != nil {
 		r.Problem(name, err)
+		return
+	}
+	if strings.TrimSpace(text) == "" {
+		r.Problem(name, fmt.Errorf("%s is empty", path))
 		return
 	}
 	r.Text(name, text)
@@ -144,10 +177,16 @@ func (r *Report) Service(ctx context.Context, unit string) {
 func (r *Report) command(ctx context.Context, part, name string, args ...string) {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, name, args...).Output()
-	if err != nil {
-		r.Problem(part, fmt.Errorf("%s: %w", name, err))
+	var out, said bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		r.Problem(part, fmt.Errorf("%s: %w: %s", name, err, line1(said.String())))
 		return
 	}
-	r.Text(part, string(out))
+	if text := strings.TrimSpace(out.String()); text == "" || text == "-- No entries --" {
+		r.Problem(part, fmt.Errorf("%s has nothing to say of it (%s): %s", name, strings.Join(args[:min(2, len(args))], " "), line1(said.String())))
+		return
+	}
+	r.Text(part, out.String())
 }

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"latchkey"
 )
 
 // What stands in place of what was taken out.
@@ -22,10 +24,11 @@ type Scrub struct {
 	key   []byte // of the pseudonyms
 	keep  bool
 	known map[string]string // name in lower case to kind
+	ours  map[string]bool
 }
 
 func newScrub(random io.Reader, keep bool) (*Scrub, error) {
-	s := &Scrub{key: make([]byte, 32), keep: keep, known: map[string]string{}}
+	s := &Scrub{key: make([]byte, 32), keep: keep, known: map[string]string{}, ours: map[string]bool{}}
 	if _, err := io.ReadFull(random, s.key); err != nil {
 		return nil, fmt.Errorf("making pseudonyms: %w", err)
 	}
@@ -41,6 +44,15 @@ func (s *Scrub) Know(kind string, names ...string) {
 				s.known[form] = kind
 			}
 		}
+	}
+}
+
+// Ours tells of words of our own that stand where names do, such as what doctor
+// calls its checks. One that ends with a space begins a longer one, whose rest is
+// a name. Known names are replaced within them all the same.
+func (s *Scrub) Ours(words ...string) {
+	for _, w := range words {
+		s.ours[w] = true
 	}
 }
 
@@ -65,90 +77,84 @@ func (s *Scrub) Name(kind, name string) string {
 	return kind + "-" + hex.EncodeToString(m.Sum(nil)[:4])
 }
 
-// Text looks through a text.
+// Text looks through a text, and field by field through the documents in it.
 func (s *Scrub) Text(text string) string {
-	text = s.secrets(text)
-	if s.keep {
-		return text
+	text = hidePEM(strings.ToValidUTF8(text, hidden))
+	var out strings.Builder
+	documents(text, func(between string) { out.WriteString(s.plain(between)) }, func(before, raw string, v any) {
+		if asksForSecret(before) {
+			out.WriteString(hidden)
+			return
+		}
+		out.WriteString(s.encoded(raw, v))
+	})
+	return out.String()
+}
+
+// edge stands behind each escaped line break, whose letter belongs to no word.
+const edge = "\ue000"
+
+var escapes = regexp.MustCompile(`\\+[nrtvf]`)
+
+// plain looks through a text without documents.
+func (s *Scrub) plain(text string) string {
+	text = s.secrets(escapes.ReplaceAllString(text, "$0"+edge))
+	if !s.keep {
+		text = s.names(text)
 	}
-	return s.names(text)
+	return strings.ReplaceAll(text, edge, "")
+}
+
+// secrets replaces what is, or could be, a secret. Groups come first: what is
+// left of them where a setting's value ends would look like nothing.
+func (s *Scrub) secrets(text string) string {
+	text = s.ids(text)
+	text = hideGroups(text)
+	text = hideMarked(text)
+	text = hideSettings(text)
+	return hideRuns(text)
 }
 
 var (
-	pem      = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]+-----.*?(-----END [A-Z ]+-----|$)`)
-	address  = regexp.MustCompile(`(?i)\b(otpauth|postgres|postgresql|mysql|ldaps?)://[^\s"']+`)
-	userinfo = regexp.MustCompile(`(?i)\b(https?://)[^/\s"'@]+@`)
-	marked   = regexp.MustCompile(`\b(lka|lke|lkt|lkc)_[A-Za-z0-9_-]+`)
-	setting  = regexp.MustCompile(`(?i)\b([a-z_-]*(?:pass|passwd|password|secret|token|seed|bindpw|apikey|private)[a-z_-]*)(\s*[=:]\s*)("[^"]*"?|'[^']*'?|[^\s",}]+)`)
-	bearer   = regexp.MustCompile(`(?i)\b(bearer|basic)\s+\S+`)
-	long     = regexp.MustCompile(`[A-Za-z0-9+/_=-]{12,}`)
-	code     = regexp.MustCompile(`\b\d{6,10}\b|\b\d{3}[ -]\d{3}\b|\b\d{4}[ -]\d{4}\b`)
-	run      = regexp.MustCompile(`\b\d{1,3}\.\d+(?:[nµm]?s|Z)\b|\d+`) // also within a word; but parts of a second are no code
-	bytesOf  = regexp.MustCompile(`\[\d{1,3}(?:[ ,]+\d{1,3}){7,}\]`)   // a key that was printed as numbers
+	// id is how rows are named: a prefix and 16 bytes in hex.
+	id    = regexp.MustCompile(`\b([a-z]{2,4})_[0-9a-f]{32}\b`)
+	chunk = regexp.MustCompile(`\b(chunk)-[0-9a-f]{64}\b`)
+	logon = regexp.MustCompile(`(?i)\b(logon(?:_id)?(?:\\*["'])?\s*[:= ]\s*(?:\\*["'])?)([0-9a-f]{32})\b`)
+	// logonID is what the logon package makes.
+	logonID = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
 
-// secrets replaces what is, or could be, a secret.
-func (s *Scrub) secrets(text string) string {
-	text = pem.ReplaceAllString(text, hidden)
-	text = address.ReplaceAllString(text, "$1://"+hidden)
-	text = userinfo.ReplaceAllString(text, "$1"+hidden+"@")
-	text = marked.ReplaceAllString(text, hidden)
-	text = bearer.ReplaceAllString(text, "$1 "+hidden)
-	text = setting.ReplaceAllString(text, "$1$2"+hidden)
-	text = bytesOf.ReplaceAllString(text, hidden)
-	text = id.ReplaceAllStringFunc(text, func(m string) string { return s.id(m) })
-	text = long.ReplaceAllStringFunc(text, func(m string) string {
-		if looksSecret(m) {
-			return hidden
-		}
-		return m
+// ids keeps what kind of thing it is, and gives it another name.
+func (s *Scrub) ids(text string) string {
+	text = logon.ReplaceAllStringFunc(text, func(m string) string {
+		p := logon.FindStringSubmatch(m)
+		return p[1] + logonName(strings.ToLower(p[2]))
 	})
-	return run.ReplaceAllStringFunc(code.ReplaceAllString(text, digits), func(m string) string {
-		if len(m) < 6 || len(m) > 10 || strings.Contains(m, ".") {
-			return m
-		}
-		return digits
+	text = id.ReplaceAllStringFunc(text, func(m string) string {
+		return id.FindStringSubmatch(m)[1] + "_" + letters(s.mac(m))
 	})
+	return chunk.ReplaceAllStringFunc(text, func(m string) string { return "chunk-" + letters(s.mac(m)) })
 }
 
-// id is how rows are named: a prefix and 16 bytes in hex.
-var id = regexp.MustCompile(`\b([a-z]{2,4})_[0-9a-f]{32}\b`)
-
-// id keeps what kind of row it is, and gives it another name.
-func (s *Scrub) id(text string) string {
+func (s *Scrub) mac(text string) []byte {
 	m := hmac.New(sha256.New, s.key)
 	m.Write([]byte(text))
-	prefix, _, _ := strings.Cut(text, "_")
-	name := m.Sum(nil)[:8]
-	for i := range name {
-		name[i] = 'a' + name[i]%26 // digits could look like a code
-	}
-	return prefix + "_" + string(name)
+	return m.Sum(nil)
 }
 
-var (
-	hexOnly    = regexp.MustCompile(`^[0-9a-fA-F]{16,}$`)
-	base32Only = regexp.MustCompile(`^[A-Z2-7=]{16,}$`)
-	crockford  = regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{3,8}(-[0-9A-HJKMNP-TV-Z]{3,8}){2,}$`)
-	upper      = regexp.MustCompile(`[A-Z]`)
-	lower      = regexp.MustCompile(`[a-z]`)
-	digit      = regexp.MustCompile(`[0-9]`)
-)
+// logonName names a logon in every report alike, so that those of a machine and
+// of its server can be laid side by side. It needs no key: an id is 16 random
+// bytes that open nothing, and nobody finds it from a hash by guessing.
+func logonName(id latchkey.LogonID) string {
+	sum := sha256.Sum256([]byte("latchkey bugreport logon " + id))
+	return "logon-" + letters(sum[:])
+}
 
-// looksSecret judges a run of letters that no language has words as long as. A
-// path is judged by its steps.
-func looksSecret(run string) bool {
-	if crockford.MatchString(run) {
-		return true
+// letters make a name of a hash; digits could look like a code.
+func letters(hash []byte) string {
+	name := make([]byte, 8)
+	for i := range name {
+		name[i] = 'a' + hash[i]%26
 	}
-	for _, step := range append(strings.Split(run, "/"), strings.FieldsFunc(run, func(r rune) bool { return strings.ContainsRune("/-_=", r) })...) {
-		switch {
-		case hexOnly.MatchString(step), base32Only.MatchString(step):
-			return true
-		case len(step) >= 20 && digit.MatchString(step) && (upper.MatchString(step) || lower.MatchString(step)):
-			return true
-		}
-	}
-	mixed := upper.MatchString(run) && lower.MatchString(run)
-	return len(run) >= 20 && mixed && (digit.MatchString(run) || strings.ContainsAny(run, "+=") || len(run) >= 30)
+	return string(name)
 }
