@@ -16,9 +16,11 @@ import (
 func main() { os.Exit(Main()) }
 
 // Main runs the program on the process's arguments, streams and environment
-// and returns its exit code. It ends early, but in order, on SIGINT and SIGTERM.
+// and returns its exit code. It ends early, but in order, on SIGINT and SIGTERM;
+// a second SIGINT ends it on the spot.
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
 	return execute(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 }
