@@ -86,7 +86,7 @@ func Database(tb TB) string {
 // either pass.
 func Postgres(tb TB) string {
 	tb.Helper()
-	c := running(tb)
+	c := Shared(tb)
 	url, err := c.Create(context.Background())
 	if err != nil {
 		tb.Fatal(err)
@@ -100,8 +100,8 @@ func Postgres(tb TB) string {
 	return url
 }
 
-// running starts the package's PostgreSQL when the first test needs it.
-func running(tb TB) *Cluster {
+// Shared is the package's PostgreSQL; it starts when the first test needs it.
+func Shared(tb TB) *Cluster {
 	tb.Helper()
 	shared.Lock()
 	defer shared.Unlock()
