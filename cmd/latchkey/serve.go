@@ -164,7 +164,7 @@ func (s *serving) seal(ctx context.Context, log *slog.Logger) func() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.sealer.Run(ctx, func(err error) { log.Error("the audit trail is not sealed", "error", err) })
+		s.sealer.Run(ctx, func(err error) { log.Error("the audit trail is not as it should be", "error", err) })
 	}()
 	return func() error {
 		stop()

@@ -20,10 +20,17 @@ const linkPage = Block
 
 // Ends are the ends of the chain at one moment.
 type Ends struct {
-	Sealed   int64 // highest position of a row
-	Signed   int64 // highest position of a checkpoint
-	Rows     int64 // rows with a position
-	Unsealed int64 // rows without
+	Sealed   int64  // highest position of a row
+	Signed   int64  // highest position of a checkpoint
+	Rows     int64  // rows with a position
+	Unsealed int64  // rows without
+	Noted    *Place // what the sealer wrote down as the end; nil: that is gone, or somebody else's
+}
+
+// A Place is a position of the chain and the hash there.
+type Place struct {
+	Position int64
+	Hash     []byte
 }
 
 // ChainStore is the part of the database that verification needs.
@@ -218,9 +225,26 @@ func (w *walk) verdict() api.AuditVerdict {
 			w.broken(w.ends.Sealed+1, "", api.LinkMissing, "the end is cut off: the server signed position %d, and the last row is at %d", w.ends.Signed, w.ends.Sealed)
 		case w.ends.Signed < w.ends.Sealed:
 			w.broken(w.ends.Signed+1, "", api.CheckpointMissing, "the server did not sign the rows from position %d to %d", w.ends.Signed+1, w.ends.Sealed)
+		default:
+			w.noted(w.ends.Noted)
 		}
 	}
 	w.out.OK = w.out.Broken == nil
 	w.out.Head = api.ChainHead{Position: w.at, Hash: hex.EncodeToString(w.hash)}
 	return w.out
+}
+
+// noted compares the end with what the sealer wrote down: a chain that was
+// rewritten, or cut off, as a whole has all that the rest asks for.
+func (w *walk) noted(end *Place) {
+	switch {
+	case end == nil:
+		w.broken(w.at, "", api.CheckpointMissing, "what the server noted of the end is gone, or somebody else wrote it")
+	case end.Position > w.at:
+		w.broken(w.at+1, "", api.LinkMissing, "the end is cut off: the server sealed position %d, and the last row is at %d", end.Position, w.at)
+	case end.Position < w.at:
+		w.broken(end.Position+1, "", api.LinkAltered, "the server did not seal the rows from position %d to %d", end.Position+1, w.at)
+	case !bytes.Equal(end.Hash, w.hash):
+		w.broken(w.at, "", api.LinkAltered, "the rows up to position %d are not those that the server sealed: they were rewritten", w.at)
+	}
 }

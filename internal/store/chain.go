@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -22,24 +23,34 @@ const placed = "position <= 9000000000000000000"
 
 // Seal gives rows without a place their position and hash, oldest first, and
 // stores the checkpoint of the last, in one transaction. ours is false where
-// another holder has the lease.
+// another holder has the lease. audit.ErrAltered: it sealed, behind a gap.
 func (db *DB) Seal(ctx context.Context, r audit.Round) (sealed int, ours bool, err error) {
 	var work bool
 	if err := db.row(ctx, "SELECT EXISTS (SELECT 1 FROM events WHERE position IS NULL)").Scan(&work); err != nil || !work {
 		return 0, true, err
 	}
+	var end head
+	var altered error
 	err = db.beside(ctx, func(t *Tx) error {
-		sealed, ours = 0, false
-		if ours, err = t.hold("sealer", r.Holder, r.Lease); err != nil || !ours {
+		sealed, end, altered = 0, head{}, nil
+		if ours, err = t.hold("sealer", r.Holder, r.Lease); err != nil {
+			return err
+		}
+		if !ours {
+			end, _, err = t.noted() // for the day on which the lease comes here
 			return err
 		}
 		if err = t.followRing(); err != nil {
 			return err
 		}
-		sealed, err = t.seal(r)
+		sealed, end, altered, err = t.seal(r)
 		return err
 	})
-	return sealed, ours, err
+	if err != nil {
+		return 0, ours, err
+	}
+	db.see(end)
+	return sealed, ours, altered
 }
 
 // hold takes a lease or prolongs it. One that ends later than any that could
@@ -53,10 +64,11 @@ func (t *Tx) hold(name, holder string, length time.Duration) (bool, error) {
 	return n == 1, err
 }
 
-func (t *Tx) seal(r audit.Round) (int, error) {
-	position, hash, err := t.head()
+// seal returns an error of audit.ErrAltered as altered: what it did stays done.
+func (t *Tx) seal(r audit.Round) (sealed int, end head, altered, err error) {
+	end, altered, err = t.follow()
 	if err != nil {
-		return 0, err
+		return 0, end, nil, err
 	}
 	var rows []audit.Link
 	err = t.query(func(r *sql.Rows) error {
@@ -65,47 +77,36 @@ func (t *Tx) seal(r audit.Round) (int, error) {
 		return err
 	}, "SELECT "+chained+" FROM events WHERE position IS NULL ORDER BY id LIMIT $1", r.Most)
 	if err != nil || len(rows) == 0 {
-		return 0, err
+		return 0, end, altered, err
 	}
 	var places [][]any
 	for _, l := range rows {
-		position++
-		hash = audit.Next(hash, position, l.Columns)
-		places = append(places, []any{position, hash, l.Columns[0]})
+		end.position++
+		end.hash = audit.Next(end.hash, end.position, l.Columns)
+		places = append(places, []any{end.position, end.hash, l.Columns[0]})
 	}
 	const place = "UPDATE events SET position = $1, hash = $2 WHERE id = $3 AND position IS NULL"
 	if err := t.ones("event", place, places); err != nil {
-		return 0, err
+		return 0, end, nil, err
 	}
-	return len(rows), t.checkpoint(position, hash, r)
-}
-
-// head is the last place in the chain. Where rows were cut off its end, that is
-// the last one that was signed: the gap stays for everybody to see.
-func (t *Tx) head() (position int64, hash []byte, err error) {
-	const last = "SELECT position, hash FROM events WHERE " + placed + " ORDER BY position DESC LIMIT 1"
-	if err := t.row(last).Scan(&position, &hash); err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, nil, err
+	if end.sum, err = t.checkpoint(end.position, end.hash, r); err == nil {
+		err = t.note(end)
 	}
-	var signed int64
-	if err := t.row("SELECT coalesce(max(position), 0) FROM checkpoints").Scan(&signed); err != nil {
-		return 0, nil, err
-	}
-	return max(position, signed), hash, nil
+	return len(rows), end, altered, err
 }
 
 // checkpoint stores a signature over the last row. Of the checkpoints of one
 // block and one minute the last is kept.
-func (t *Tx) checkpoint(position int64, hash []byte, r audit.Round) error {
+func (t *Tx) checkpoint(position int64, hash []byte, r audit.Round) (sum [sha256.Size]byte, err error) {
 	now := t.db.now()
 	signed, err := r.Sign(position, hash, now)
 	if err != nil {
-		return err
+		return sum, err
 	}
 	const thin = `DELETE FROM checkpoints WHERE position = (SELECT max(position) FROM checkpoints)
 		AND position / $1 = $2 / $1 AND at / 60000 = CAST($3 AS BIGINT) / 60000`
 	const add = "INSERT INTO checkpoints (position, at, signed) VALUES ($1, $2, $3)"
-	return errors.Join(
+	return sha256.Sum256([]byte(signed)), errors.Join(
 		t.exec(thin, int64(audit.Block), position, now.UnixMilli()),
 		t.exec(add, position, now.UnixMilli(), signed))
 }
@@ -135,9 +136,14 @@ func scanLink(row scanner, sealed bool) (audit.Link, error) {
 func (db *DB) Ends(ctx context.Context) (audit.Ends, error) {
 	const query = "SELECT (SELECT coalesce(max(position), 0) FROM events WHERE " + placed + "), " +
 		"(SELECT coalesce(max(position), 0) FROM checkpoints WHERE " + placed + "), " +
-		"(SELECT count(*) FROM events WHERE position IS NOT NULL), (SELECT count(*) FROM events WHERE position IS NULL)"
+		"(SELECT count(*) FROM events WHERE position IS NOT NULL), (SELECT count(*) FROM events WHERE position IS NULL), " +
+		"(SELECT wrapped FROM heads WHERE name = 'audit')"
 	var e audit.Ends
-	err := db.row(ctx, query).Scan(&e.Sealed, &e.Signed, &e.Rows, &e.Unsealed)
+	var wrapped []byte
+	err := db.row(ctx, query).Scan(&e.Sealed, &e.Signed, &e.Rows, &e.Unsealed, &wrapped)
+	if h, ok := db.openHead(wrapped); ok {
+		e.Noted = &audit.Place{Position: h.position, Hash: h.hash}
+	}
 	return e, err
 }
 

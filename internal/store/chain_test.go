@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,8 +24,14 @@ type trail struct {
 
 func newTrail(t testing.TB) *trail {
 	t.Helper()
+	return trailAt(t, newPlace(t))
+}
+
+// trailAt is one of several servers on one database.
+func trailAt(t testing.TB, p place) *trail {
+	t.Helper()
 	tr := &trail{t: t, now: noon}
-	c := newPlace(t).config()
+	c := p.config()
 	c.Now = func() time.Time { return tr.now }
 	db, err := Open(t.Context(), c)
 	if err != nil {
@@ -39,7 +46,7 @@ func newTrail(t testing.TB) *trail {
 	if tr.notary, err = audit.NewNotary(db.Keys().Deployment, db.Keys().Signer); err != nil {
 		t.Fatal(err)
 	}
-	tr.sealer = tr.sealerNamed("one")
+	tr.sealer = tr.sealerNamed(fmt.Sprintf("%p", tr))
 	return tr
 }
 
@@ -69,6 +76,16 @@ func (tr *trail) seal() {
 	if err := tr.sealer.Round(context.Background()); err != nil {
 		tr.t.Fatal(err)
 	}
+}
+
+// round seals a trail that may have been altered, and says whether it was.
+func (tr *trail) round() (altered bool) {
+	tr.t.Helper()
+	err := tr.sealer.Round(context.Background())
+	if err != nil && !errors.Is(err, audit.ErrAltered) {
+		tr.t.Fatal(err)
+	}
+	return err != nil
 }
 
 func (tr *trail) sql(query string, args ...any) {
@@ -131,25 +148,31 @@ func TestWhatWasWrittenVerifies(t *testing.T) {
 	}
 }
 
+// rehash chains the rows anew, as somebody does who edited one.
+func (tr *trail) rehash(from int64) {
+	tr.t.Helper()
+	rows, err := tr.Links(tr.t.Context(), 0, 10_000)
+	must(tr.t, err)
+	var before []byte
+	must(tr.t, tr.InTx(tr.t.Context(), func(t *Tx) error {
+		for _, r := range rows {
+			if r.Position >= from {
+				r.Hash = audit.Next(before, r.Position, r.Columns)
+				if err := t.exec("UPDATE events SET hash = $1 WHERE position = $2", r.Hash, r.Position); err != nil {
+					return err
+				}
+			}
+			before = r.Hash
+		}
+		return nil
+	}))
+}
+
 // What somebody does who can write to the database, and the place that must be
 // named. Position 1 is the default policy's; events are sealed in the order of
 // writing.
 func TestN14TheFirstBrokenLinkIsNamed(t *testing.T) {
 	t.Parallel()
-	rehash := func(tr *trail, from int64) {
-		rows, err := tr.Links(tr.t.Context(), 0, 10_000)
-		if err != nil {
-			tr.t.Fatal(err)
-		}
-		var before []byte
-		for _, r := range rows {
-			if r.Position >= from {
-				r.Hash = audit.Next(before, r.Position, r.Columns)
-				tr.sql("UPDATE events SET hash = $1 WHERE position = $2", r.Hash, r.Position)
-			}
-			before = r.Hash
-		}
-	}
 	for name, tc := range map[string]struct {
 		crime    func(tr *trail)
 		position int64
@@ -198,7 +221,7 @@ func TestN14TheFirstBrokenLinkIsNamed(t *testing.T) {
 		}, 1701, api.LinkAltered},
 		"a row is edited and everything behind it hashed again": {func(tr *trail) {
 			tr.sql("UPDATE events SET user_name = 'nobody' WHERE position = 1600")
-			rehash(tr, 1600)
+			tr.rehash(1600)
 		}, 751, api.LinkAltered},
 		"a checkpoint is altered": {func(tr *trail) {
 			tr.sql("UPDATE checkpoints SET signed = replace(signed, 'payload', 'paylode') WHERE position = 1701")
@@ -212,7 +235,7 @@ func TestN14TheFirstBrokenLinkIsNamed(t *testing.T) {
 		"the end is cut off and the trail goes on": {func(tr *trail) {
 			tr.sql("DELETE FROM events WHERE position > 1650")
 			tr.grow(5)
-			tr.seal()
+			tr.round()
 		}, 1651, api.LinkMissing},
 		"the end is cut off and its checkpoint with it": {func(tr *trail) {
 			tr.sql("DELETE FROM events WHERE position > 1650")
@@ -221,7 +244,7 @@ func TestN14TheFirstBrokenLinkIsNamed(t *testing.T) {
 		"rows are hashed by somebody without the key": {func(tr *trail) {
 			tr.grow(1)
 			tr.sql("UPDATE events SET position = 1702 WHERE position IS NULL")
-			rehash(tr, 1702)
+			tr.rehash(1702)
 		}, 1702, api.CheckpointMissing},
 		"everything is gone": {func(tr *trail) {
 			tr.sql("DELETE FROM events")
@@ -241,6 +264,11 @@ func TestN14TheFirstBrokenLinkIsNamed(t *testing.T) {
 			v := tr.verify()
 			if v.OK || v.Broken == nil || v.Broken.Position != tc.position || v.Broken.Kind != tc.kind {
 				t.Errorf("%+v %+v, want %s at %d", v, v.Broken, tc.kind, tc.position)
+			}
+			tr.grow(3)
+			tr.round()
+			if v := tr.verify(); v.OK {
+				t.Errorf("after one more round: %+v", v)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"strconv"
 
+	"latchkey/internal/seal"
 	"latchkey/internal/secret"
 )
 
@@ -47,7 +48,7 @@ func (db *DB) makeKeys(ctx context.Context) error {
 		}
 		db.ring.Store(&ring)
 		db.identity = Keys{Signer: ring.Signer}
-		return t.loadKeys(&db.identity)
+		return t.loadKeys(&db.identity, ring)
 	})
 	if err != nil {
 		return fmt.Errorf("the server's keys: %w", err)
@@ -55,7 +56,7 @@ func (db *DB) makeKeys(ctx context.Context) error {
 	return nil
 }
 
-func (t *Tx) loadKeys(k *Keys) error {
+func (t *Tx) loadKeys(k *Keys, ring seal.Ring) error {
 	var epoch string
 	const get = "SELECT value FROM meta WHERE name = $1"
 	if err := errors.Join(t.row(get, "deployment").Scan(&k.Deployment), t.row(get, "epoch").Scan(&epoch)); err != nil {
@@ -72,10 +73,7 @@ func (t *Tx) loadKeys(k *Keys) error {
 	if err != nil {
 		return err
 	}
-	if k.CA, err = x509.ParseECPrivateKey(der); err != nil {
-		return errors.New("the key of the CA cannot be read")
-	}
-	return nil
+	return t.caKey(k, der, ring)
 }
 
 func random(size int) func(io.Reader) (secret.Bytes, error) {

@@ -76,6 +76,7 @@ func openKey(path string) (*seal.Wrapper, error) {
 // wrapping is bound and the wrapped, and the statement that replaces it.
 var wrappedRows = []struct{ prefix, list, update string }{
 	{"secrets/", "SELECT name, wrapped FROM secrets", "UPDATE secrets SET wrapped = $1 WHERE name = $2"},
+	{"heads/", "SELECT name, wrapped FROM heads", "UPDATE heads SET wrapped = $1 WHERE name = $2"},
 	{"authenticators/", "SELECT id, wrapped FROM authenticators WHERE removed_at IS NULL", "UPDATE authenticators SET wrapped = $1 WHERE id = $2"},
 	{"signing_keys/", "SELECT id, wrapped FROM signing_keys WHERE retired_at IS NULL", "UPDATE signing_keys SET wrapped = $1 WHERE id = $2"},
 	{"retired_keys/", "SELECT id, wrapped FROM signing_keys WHERE retired_at IS NOT NULL", "UPDATE signing_keys SET wrapped = $1 WHERE id = $2"},

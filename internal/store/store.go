@@ -57,6 +57,7 @@ type DB struct {
 	keys     sync.Map      // machines' identity key to id; neither ever changes
 	identity Keys
 	ring     atomic.Pointer[seal.Ring]
+	head     atomic.Pointer[head] // of the audit chain, as it was seen last
 }
 
 // Open opens the database in a directory and brings its tables up to date. The

@@ -2,3 +2,10 @@
 -- is quarantined it is held against what he may have now: of less the machine is
 -- told. '' where the server did not note it yet.
 ALTER TABLE enrollments ADD COLUMN granted TEXT COLLATE "C" NOT NULL DEFAULT '';
+
+-- Where the audit chain ends, as the sealer left it: wrapped under the master
+-- key, so that nobody who can only write to the database makes one.
+CREATE TABLE heads (
+  name    TEXT COLLATE "C" PRIMARY KEY, -- 'audit'
+  wrapped BYTEA NOT NULL
+);
