@@ -40,7 +40,7 @@ func writeCA(db *store.DB) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path, err := authority.Write(db.Dir())
+	path, err := authority.Write(db.Dir(), store.Give)
 	if err != nil {
 		return "", err
 	}
@@ -86,7 +86,7 @@ func listen(db *store.DB, f serveFlags) (*serving, error) {
 	s.notary = audit.NotaryOf(k.Deployment, db.Ring)
 	s.holder = rand.Text()
 	s.sealer = audit.NewSealer(db, s.notary, s.holder, sealerLease, now)
-	if s.caFile, err = authority.Write(db.Dir()); err != nil {
+	if s.caFile, err = authority.Write(db.Dir(), store.Give); err != nil {
 		return nil, err
 	}
 	if s.caSHA256, err = fingerprint(s.caFile); err != nil {

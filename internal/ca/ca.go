@@ -92,17 +92,25 @@ func (a *Authority) PEM() []byte {
 }
 
 // Write puts the CA's certificate into a directory, unless one of the same key
-// is there already, and returns its path.
-func (a *Authority) Write(dir string) (string, error) {
+// is there already, and returns its path. A new file is given away first: root
+// may run a command of the server's.
+func (a *Authority) Write(dir string, give func(*os.File) error) (string, error) {
 	path := filepath.Join(dir, File)
 	if have, err := os.ReadFile(path); err == nil && a.made(have) {
 		return path, nil
 	}
-	temp := path + ".new"
-	if err := os.WriteFile(temp, a.PEM(), 0o644); err != nil {
+	f, err := os.CreateTemp(dir, "."+File+"-*")
+	if err != nil {
 		return "", fmt.Errorf("writing the CA's certificate: %w", err)
 	}
-	return path, os.Rename(temp, path)
+	_, err = f.Write(a.PEM())
+	if err = errors.Join(err, f.Chmod(0o644), give(f), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("writing the CA's certificate: %w", err), os.Remove(f.Name()))
+	}
+	return path, nil
 }
 
 func (a *Authority) made(raw []byte) bool {

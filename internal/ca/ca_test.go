@@ -144,7 +144,7 @@ func TestTheFileStaysWhileItsKeyDoes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	a, key := authority(t, func() time.Time { return noon })
-	path, err := a.Write(dir)
+	path, err := a.Write(dir, kept)
 	if err != nil || path != filepath.Join(dir, File) {
 		t.Fatal(path, err)
 	}
@@ -153,14 +153,14 @@ func TestTheFileStaysWhileItsKeyDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := again.Write(dir); err != nil {
+	if _, err := again.Write(dir, kept); err != nil {
 		t.Fatal(err)
 	}
 	if second, _ := os.ReadFile(path); !bytes.Equal(first, second) {
 		t.Error("the file changed")
 	}
 	other, _ := authority(t, func() time.Time { return noon })
-	if _, err := other.Write(dir); err != nil {
+	if _, err := other.Write(dir, kept); err != nil {
 		t.Fatal(err)
 	}
 	if third, _ := os.ReadFile(path); bytes.Equal(first, third) {
@@ -199,3 +199,6 @@ func TestAllServersShowOneCertificate(t *testing.T) {
 		t.Error("another year, the same serial number")
 	}
 }
+
+// kept leaves a file to whoever made it.
+func kept(*os.File) error { return nil }

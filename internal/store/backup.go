@@ -65,7 +65,7 @@ func (db *DB) Backup(ctx context.Context, out, keyFile string) (m Manifest, err 
 		}
 		m.Parts = append(m.Parts, p)
 	}
-	return m, writeBackup(out, m, files)
+	return m, db.writeBackup(out, m, files)
 }
 
 // snapshot copies the database as it is at one moment, into a file that only
@@ -92,8 +92,10 @@ func partOf(path, name string) (Part, error) {
 	return Part{name, n, hex.EncodeToString(h.Sum(nil))}, err
 }
 
-// writeBackup writes to another name first: a backup is whole or not there.
-func writeBackup(out string, m Manifest, files []string) (err error) {
+// writeBackup writes to another name first: a backup is whole or not there. Only
+// one in the data directory goes to its owner: whoever owns another folder need
+// not read what root puts there.
+func (db *DB) writeBackup(out string, m Manifest, files []string) (err error) {
 	if _, err := os.Lstat(out); err == nil {
 		return latchkey.Errorf(latchkey.Conflict, "%s exists", out).WithHint("a backup overwrites nothing: choose another name")
 	}
@@ -102,7 +104,11 @@ func writeBackup(out string, m Manifest, files []string) (err error) {
 		return fmt.Errorf("making the backup: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
-	err = errors.Join(m.write(f, files), f.Sync(), f.Close())
+	err = m.write(f, files)
+	if db.holds(out) {
+		err = errors.Join(err, Give(f))
+	}
+	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Link(f.Name(), out)
 	}
@@ -110,6 +116,13 @@ func writeBackup(out string, m Manifest, files []string) (err error) {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
 	return syncDir(filepath.Dir(out))
+}
+
+// holds says whether a file lies in the data directory.
+func (db *DB) holds(path string) bool {
+	own, err := os.Stat(db.dir)
+	dir, err2 := os.Stat(filepath.Dir(path))
+	return err == nil && err2 == nil && os.SameFile(own, dir)
 }
 
 func (m Manifest) write(f io.Writer, files []string) error {
@@ -208,7 +221,7 @@ func (p Part) read(in io.Reader, dir string) error {
 	if err != nil {
 		return fmt.Errorf("restoring: %w", err)
 	}
-	return errors.Join(p.copy(f, in), f.Sync(), f.Close())
+	return errors.Join(p.copy(f, in), Give(f), f.Sync(), f.Close())
 }
 
 func (p Part) copy(out io.Writer, in io.Reader) error {

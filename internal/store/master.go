@@ -21,7 +21,7 @@ func masterKey(path string, rand io.Reader, fresh bool) (*seal.Wrapper, error) {
 			return nil, latchkey.Errorf(latchkey.NotFound, "the master key %s is missing, and the database cannot be read without it", path).
 				WithHint("copy it from another server of the deployment, or from your backup of the keys")
 		}
-		if err := makeKey(path, rand); err != nil {
+		if err := makeKey(path, filepath.Dir(path), rand); err != nil {
 			return nil, fmt.Errorf("making the master key: %w", err)
 		}
 	}
@@ -35,8 +35,9 @@ func masterKey(path string, rand io.Reader, fresh bool) (*seal.Wrapper, error) {
 
 // makeKey writes a new key under another name and links it into place once it
 // is durable: two processes that start together agree on one key, and a power
-// cut leaves a whole key or none.
-func makeKey(path string, rand io.Reader) error {
+// cut leaves a whole key or none. It belongs to whoever owns the file or folder
+// like.
+func makeKey(path, like string, rand io.Reader) error {
 	key := make(secret.Bytes, seal.MasterKeySize)
 	defer key.Wipe()
 	if _, err := io.ReadFull(rand, key); err != nil {
@@ -47,7 +48,7 @@ func makeKey(path string, rand io.Reader) error {
 		return err
 	}
 	_, err = f.Write(key)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, giveLike(f, like), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Link(f.Name(), path)
 	}

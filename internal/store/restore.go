@@ -46,6 +46,9 @@ func (r Restore) Run(ctx context.Context) (m Manifest, aside string, err error) 
 		return m, "", fmt.Errorf("restoring: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
+	if err := giveDir(stage); err != nil {
+		return m, "", fmt.Errorf("restoring: %w", err)
+	}
 	if _, err := ReadBackup(r.File, stage); err != nil {
 		return m, "", err
 	}
@@ -184,7 +187,10 @@ func (r Restore) swap(stage string) (aside string, err error) {
 			continue
 		}
 		if aside == "" {
-			if aside, err = os.MkdirTemp(r.Dir, "replaced-*"); err != nil { // mode 0700
+			if aside, err = os.MkdirTemp(r.Dir, "replaced-*"); err == nil { // mode 0700
+				err = giveDir(aside)
+			}
+			if err != nil {
 				return "", fmt.Errorf("restoring: %w", err)
 			}
 		}

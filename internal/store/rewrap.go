@@ -33,7 +33,7 @@ func Rewrap(ctx context.Context, c Config, e latchkey.Event) (old string, rows i
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	path := c.keyPath()
-	next, err := newMaster(path+nextKey, db.rand)
+	next, err := newMaster(path, db.rand)
 	if err != nil {
 		return "", 0, err
 	}
@@ -51,13 +51,14 @@ func (c Config) keyPath() string {
 	return c.KeyFile
 }
 
-// newMaster makes a key that nobody uses yet, instead of one that an earlier
-// call has left there: that may lie in a backup.
-func newMaster(path string, rand io.Reader) (*seal.Wrapper, error) {
+// newMaster makes a key that nobody uses yet beside the one in use, instead of
+// one that an earlier call has left there: that may lie in a backup.
+func newMaster(inUse string, rand io.Reader) (*seal.Wrapper, error) {
+	path := inUse + nextKey
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("making the next master key: %w", err)
 	}
-	if err := makeKey(path, rand); err != nil {
+	if err := makeKey(path, inUse, rand); err != nil {
 		return nil, fmt.Errorf("making the next master key: %w", err)
 	}
 	return openKey(path)

@@ -61,7 +61,7 @@ func TestAChangeOfTheMasterKeySurvivesAPowerCutAnywhere(t *testing.T) {
 	type step func(db *DB, path string, next **seal.Wrapper) error
 	steps := []step{
 		func(db *DB, path string, next **seal.Wrapper) (err error) {
-			*next, err = newMaster(path+nextKey, db.rand)
+			*next, err = newMaster(path, db.rand)
 			return err
 		},
 		func(db *DB, _ string, next **seal.Wrapper) error {

@@ -233,11 +233,16 @@ func swift(path string) string {
 }
 
 // makeFile makes an empty database file that only its owner may read; SQLite
-// gives its side files the same mode.
+// gives its side files the same mode and owner.
 func makeFile(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err == nil {
-		err = f.Close()
+		err = Give(f)
+	} else if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, os.O_RDWR, 0)
+	}
+	if f != nil {
+		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("opening the database: %w", err)
