@@ -76,8 +76,9 @@ type Store interface {
 	Machine(ctx context.Context, id latchkey.MachineID) (latchkey.Machine, error)
 	// ChangeMachine writes the settings of a machine.
 	ChangeMachine(ctx context.Context, id latchkey.MachineID, s latchkey.MachineSettings, e latchkey.Event) error
-	// ApproveMachine makes a pending or quarantined machine active, and removes
-	// whichever bore its name before. Conflict where it is neither.
+	// ApproveMachine makes a pending or quarantined machine active, removes
+	// whichever bore its name before, and raises the counters to what it reported
+	// while nobody believed it. Conflict where it is neither.
 	ApproveMachine(ctx context.Context, id latchkey.MachineID, e latchkey.Event) error
 	// RemoveMachine ends a machine for good. Conflict where it is removed.
 	RemoveMachine(ctx context.Context, id latchkey.MachineID, e latchkey.Event) error
@@ -100,9 +101,9 @@ type Store interface {
 	// Merge writes what a report changes, all of it or nothing. It returns the
 	// version of the machine's settings. ErrRaced: gather and judge anew.
 	Merge(ctx context.Context, m Merger) (version uint64, err error)
-	// UsedBy returns the logon under which a step or counter of a credential
-	// was used before: l where it was one of several, "" where there is none.
-	UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (latchkey.LogonID, error)
+	// UsedBy returns the login that a step or counter of a credential was used for
+	// before: l where it was one of several, none where there is none.
+	UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (Use, error)
 	// Issue stores that a header is current from now on, takes the leases that
 	// it needs, and returns its version. ErrRaced: gather anew.
 	Issue(ctx context.Context, i Issue) (version uint64, err error)

@@ -18,6 +18,7 @@ type Ledger struct {
 	Reported   uint64 // events up to this seq are stored
 	Hash       string // of the last of them
 	Lost       uint64
+	FloorsDue  bool // it was approved since its last report
 	Policies   []latchkey.Policy
 	Users      map[latchkey.UserID]*Member
 }
@@ -119,6 +120,7 @@ type Merger struct {
 	Gen      uint64
 	Events   []Entry
 	Raise    map[latchkey.AuthenticatorID]uint64 // next, where it is lower still
+	Claims   map[latchkey.AuthenticatorID]uint64 // past what is said to be used, and is not in Raise
 	Members  []MemberChange
 	Suspect  string // why the machine is quarantined; empty where it is not
 	Incident []latchkey.Event
@@ -130,6 +132,7 @@ type Entry struct {
 	Seq        uint64
 	Credential latchkey.AuthenticatorID
 	Used       *uint64
+	First      bool // nobody had used it; it races where somebody has since
 }
 
 // A MemberChange is what a report changes for one user.

@@ -13,7 +13,8 @@ import (
 )
 
 // A between is the store with somebody who acts once, after a header was
-// planned and before it is made current.
+// planned and before it is made current, or after a report was judged and before
+// it is merged.
 type between struct {
 	fleet.Store
 	act func()
@@ -27,7 +28,16 @@ func (b *between) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 	return b.Store.Issue(ctx, i)
 }
 
-// meanwhile lets act happen between the next plan and its issue.
+func (b *between) Merge(ctx context.Context, m fleet.Merger) (uint64, error) {
+	if act := b.act; act != nil && len(m.Events) > 0 {
+		b.act = nil
+		act()
+	}
+	return b.Store.Merge(ctx, m)
+}
+
+// meanwhile lets act happen between the next plan and its issue, or the next
+// report and its merge.
 func (w *world) meanwhile(act func() error) {
 	k, pin := w.db.Keys(), sha256.Sum256([]byte("ca"))
 	w.fleet = fleet.New(&between{Store: w.db, act: func() { w.must(act()) }},
@@ -84,5 +94,31 @@ func TestNoCodesAreIssuedOfAUserWhoIsDisabledMeanwhile(t *testing.T) {
 	}
 	if n := w.kinds(latchkey.BundleIssued); n != 0 {
 		t.Errorf("%d bundles issued", n)
+	}
+}
+
+// The same code at one instant: offline, in a report that is being judged, and
+// online. Whoever comes second is noticed.
+func TestB07ACodeThatIsUsedOnlineWhileItIsReportedIsAnIncident(t *testing.T) {
+	t.Parallel()
+	for name, quarantined := range map[string]bool{"by a machine that is believed": false, "by one that is not": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, ana, a, b, token := two(t)
+			if quarantined {
+				a.generation = 10
+				a.sync()
+				a.generation = 3
+			}
+			a.offline(ana, token, 4)
+			w.meanwhile(func() error {
+				w.expect(b.login("ana", counter(4)), "allow verified_online")
+				return nil
+			})
+			a.sync()
+			if got := w.told(twice); len(got) != 1 || got[0].Detail["machines"] != "pc-b pc-a" {
+				t.Errorf("incidents %+v", got)
+			}
+		})
 	}
 }

@@ -32,7 +32,7 @@ type judge struct {
 	ledger  Ledger
 	merger  Merger
 	changes map[latchkey.UserID]*MemberChange
-	usedBy  func(latchkey.AuthenticatorID, uint64, latchkey.LogonID) (latchkey.LogonID, error)
+	usedBy  func(latchkey.AuthenticatorID, uint64, latchkey.LogonID) (Use, error)
 
 	reports, incidents *latchkey.Pace
 }
@@ -41,13 +41,14 @@ type judge struct {
 func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger, error) {
 	j := judge{
 		now: f.now(), ledger: l, reports: &f.reports, incidents: &f.incidents, changes: map[latchkey.UserID]*MemberChange{},
-		usedBy: func(c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (latchkey.LogonID, error) {
+		usedBy: func(c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (Use, error) {
 			return f.store.UsedBy(ctx, c, n, l)
 		},
 	}
 	j.merger = Merger{
 		Now: j.now, Machine: l.Machine.ID, OS: in.OS, Version: in.AgentVersion, From: l, Proven: f.proven(l.Machine, in.Proof),
 		Seq: l.Reported, Hash: l.Hash, Lost: max(l.Lost, in.Lost), Gen: max(l.Generation, in.Generation), Raise: map[latchkey.AuthenticatorID]uint64{},
+		Claims: map[latchkey.AuthenticatorID]uint64{},
 	}
 	if in.Generation < l.Generation {
 		j.suspect("the machine's ledger went back", "generation", fmt.Sprintf("%d after %d", in.Generation, l.Generation))
@@ -76,6 +77,8 @@ func (j *judge) suspect(what, key, value string) {
 	}
 }
 
+func (j *judge) actor() string { return "machine:" + j.ledger.Machine.Name }
+
 func (j *judge) incident(what, key, value string) { j.incidentOf(nil, what, key, value) }
 
 // incidentOf is incident where it is about a user.
@@ -84,7 +87,7 @@ func (j *judge) incidentOf(m *Member, what, key, value string) {
 		return
 	}
 	e := latchkey.Event{
-		Time: j.now, Kind: latchkey.Incident, Actor: "machine:" + j.ledger.Machine.Name,
+		Time: j.now, Kind: latchkey.Incident, Actor: j.actor(),
 		Machine: j.ledger.Machine.ID, Host: j.ledger.Machine.Name,
 		Detail: map[string]string{"incident": what, key: value},
 	}
@@ -167,17 +170,15 @@ func (j *judge) event(r api.Report) error {
 		e.User = ""
 		e.Detail = map[string]string{"claimed": fmt.Sprintf("%.64q", r.User)}
 	}
-	first := false
 	if m != nil && r.Credential != "" && r.Outcome == latchkey.Allowed {
-		var err error
-		if first, err = j.used(&e, m, r); err != nil {
+		if err := j.used(&e, m, r); err != nil {
 			return err
 		}
 	}
 	if m != nil && r.Reason == latchkey.WrongCode && r.Scenario != latchkey.Unlock {
 		j.failed(m, e.Time)
 	}
-	if first || j.take(j.reports, nil) {
+	if e.First || j.take(j.reports, nil) {
 		j.merger.Events = append(j.merger.Events, e)
 	}
 	return nil
@@ -213,39 +214,39 @@ var outcomes = []latchkey.Outcome{latchkey.Denied, latchkey.Allowed, latchkey.No
 // short bounds what a machine can write into the audit trail.
 func short(s string) string { return s[:min(len(s), maxText)] }
 
-// used takes a code that a machine says it accepted. first: it is one, and
-// nobody has reported it before.
-func (j *judge) used(e *Entry, m *Member, r api.Report) (first bool, err error) {
+// used takes a code that a machine says it accepted.
+func (j *judge) used(e *Entry, m *Member, r api.Report) error {
 	t := m.token(r.Credential)
 	if t == nil {
 		j.suspect("an event names an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", r.Credential))
-		return false, nil
+		return nil
 	}
 	if t.Kind != latchkey.TOTP && t.Kind != latchkey.HOTP {
-		return false, nil
+		return nil
 	}
 	if why := j.impossible(m, t, r.Used); why != "" {
 		j.suspect(why, "used", fmt.Sprint(r.Used))
-		return false, nil
+		return nil
 	}
 	e.Credential, e.Used = t.ID, &r.Used
 	other, err := j.other(t, r)
 	if err != nil {
-		return false, fmt.Errorf("looking for another use: %w", err)
+		return fmt.Errorf("looking for another use: %w", err)
 	}
-	if other != "" && other != e.Logon {
-		j.incidentOf(m, "one code was used for two logins", "logons", other+" "+e.Logon)
+	if e.First = other.Logon == ""; !e.First && other.Logon != e.Logon && j.take(j.incidents, m) {
+		here := Use{e.Logon, j.ledger.Machine.Name, !j.believed()}
+		j.merger.Incident = append(j.merger.Incident, Double{e.Event, t.Authenticator, r.Used, other, here}.Incident(j.now, j.actor()))
 	}
 	j.raise(t, r.Used+1)
-	return other == "", nil
+	return nil
 }
 
-// other is the logon that a code was used for before, in this very report or in
+// other is the login that a code was used for before, in this very report or in
 // an earlier one.
-func (j *judge) other(t *Token, r api.Report) (latchkey.LogonID, error) {
+func (j *judge) other(t *Token, r api.Report) (Use, error) {
 	for _, e := range j.merger.Events {
 		if e.Used != nil && *e.Used == r.Used && e.Credential == t.ID {
-			return e.Logon, nil
+			return Use{e.Logon, j.ledger.Machine.Name, !j.believed()}, nil
 		}
 	}
 	return j.usedBy(t.ID, r.Used, short(r.Logon))
@@ -324,7 +325,8 @@ func (j *judge) known(k api.Known) {
 const maxUses = 1_000_000
 
 // floor takes a floor for true only where events that would explain it were
-// lost, which is an incident by itself. Otherwise the events say what was used;
+// lost, which is an incident by itself, and once after an administrator approved
+// of the machine. Otherwise the events say what was used;
 // a machine that could raise floors without them could burn, at each sync, the
 // codes that a user needs elsewhere, and leave no trace.
 func (j *judge) floor(m *Member, fl latchkey.Floor) {
@@ -337,7 +339,7 @@ func (j *judge) floor(m *Member, fl latchkey.Floor) {
 		j.suspect("the machine reports a code as used that it does not have yet", "next", fmt.Sprint(fl.Next))
 		return
 	}
-	if j.merger.Lost > j.ledger.Lost {
+	if j.merger.Lost > j.ledger.Lost || j.ledger.FloorsDue {
 		j.raise(t, fl.Next)
 	}
 }
@@ -355,9 +357,11 @@ func (j *judge) change(m *Member) *MemberChange {
 func (j *judge) finish() {
 	if !j.believed() {
 		clear(j.merger.Raise)
+		j.claim()
 		j.merger.Gen = j.ledger.Generation
 		return
 	}
+	j.claim()
 	for _, c := range j.changes {
 		j.merger.Members = append(j.merger.Members, *c)
 	}

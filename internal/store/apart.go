@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"latchkey"
 	"latchkey/internal/authn"
@@ -48,15 +49,16 @@ func (db *DB) ownFailures(ctx context.Context, m latchkey.MachineID, u latchkey.
 
 // moveApart is move for an answer that came through one of the user's own
 // programs: a code that is used is used for everybody, a failure is theirs.
-func (t *Tx) moveApart(s authn.Settlement, m authn.Move) error {
+func (t *Tx) moveApart(s authn.Settlement, m authn.Move) (claimed int64, err error) {
 	if m.To.Next != m.From.Next {
-		const use = `UPDATE authenticators SET next_use = $1, last_used = $2 WHERE id = $3 AND next_use = $4 AND removed_at IS NULL`
-		n, err := t.affected(use, int64(m.To.Next), s.Now.UnixMilli(), string(m.Credential), int64(m.From.Next))
-		if err != nil {
-			return err
+		const use = `UPDATE authenticators SET next_use = $1, last_used = $2 WHERE id = $3 AND next_use = $4 AND removed_at IS NULL
+			RETURNING claimed`
+		err := t.row(use, int64(m.To.Next), s.Now.UnixMilli(), string(m.Credential), int64(m.From.Next)).Scan(&claimed)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = authn.ErrRaced
 		}
-		if n != 1 {
-			return authn.ErrRaced
+		if err != nil {
+			return 0, err
 		}
 	}
 	const charge = `INSERT INTO own_failures (machine_id, user_id, authenticator_id, fails, debt, retry_at)
@@ -69,5 +71,5 @@ func (t *Tx) moveApart(s authn.Settlement, m authn.Move) error {
 	if err == nil && n != 1 {
 		err = authn.ErrRaced
 	}
-	return err
+	return claimed, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"time"
 
 	"latchkey"
@@ -183,11 +184,17 @@ func (db *DB) ApproveMachine(ctx context.Context, id latchkey.MachineID, e latch
 			e.Detail = with(e.Detail, "replaces", "the machine of the same name")
 		}
 		// A quarantined ledger may have been rolled back: the next report begins
-		// a new count of generations and a new history.
-		const approve = `UPDATE machines SET state = 'active', quarantine = '', generation = 0, report_hash = ''
+		// a new count of generations and a new history, and its floors count.
+		const approve = `UPDATE machines SET state = 'active', quarantine = '', generation = 0, report_hash = '', floors_due = TRUE
 			WHERE id = $1 AND state IN ('pending', 'quarantined')`
 		if n, err = t.affected(approve, string(id)); err == nil && n != 1 {
 			err = latchkey.Errorf(latchkey.Conflict, "the machine is neither pending nor quarantined")
+		}
+		if err != nil {
+			return err
+		}
+		if n, err = t.believe(id); err == nil && n > 0 {
+			e.Detail = with(e.Detail, "counters_raised", strconv.FormatInt(n, 10))
 		}
 		return errors.Join(err, t.endLeases(), t.addEvent(e))
 	})

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"latchkey"
@@ -20,9 +18,9 @@ func (db *DB) Ledger(ctx context.Context, id latchkey.MachineID, only latchkey.U
 	l := fleet.Ledger{Users: map[latchkey.UserID]*fleet.Member{}}
 	var row machineRow
 	var revision, gen, reported, lost int64
-	err := db.row(ctx, "SELECT r.value, m.generation, m.reported, m.report_hash, m.lost, "+machineColumns+
+	err := db.row(ctx, "SELECT r.value, m.generation, m.reported, m.report_hash, m.lost, m.floors_due, "+machineColumns+
 		" FROM machines m JOIN revisions r ON r.name = 'policies' WHERE m.id = $1", string(id)).
-		Scan(append([]any{&revision, &gen, &reported, &l.Hash, &lost}, row.dest()...)...)
+		Scan(append([]any{&revision, &gen, &reported, &l.Hash, &lost, &l.FloorsDue}, row.dest()...)...)
 	if err = found(err, "no such machine"); err != nil {
 		return l, err
 	}
@@ -105,16 +103,16 @@ func (db *DB) scanToken(l fleet.Ledger) func(*sql.Rows) error {
 	}
 }
 
-// UsedBy returns the logon under which a step or counter was used before: this
-// one where it was, else the first.
-func (db *DB) UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (latchkey.LogonID, error) {
-	var id string
-	err := db.row(ctx, "SELECT logon FROM events WHERE credential = $1 AND used = $2 ORDER BY CASE WHEN logon = $3 THEN 0 ELSE 1 END, time, id LIMIT 1",
-		string(c), int64(n), l).Scan(&id)
+// UsedBy returns the login that a step or counter was used for before: this one
+// where it was, else the first.
+func (db *DB) UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (u fleet.Use, err error) {
+	err = db.row(ctx, `SELECT e.logon, e.host, coalesce(m.state, '') = 'quarantined' FROM events e LEFT JOIN machines m ON m.id = e.machine_id
+		WHERE e.credential = $1 AND e.used = $2 ORDER BY CASE WHEN e.logon = $3 THEN 0 ELSE 1 END, e.time, e.id LIMIT 1`,
+		string(c), int64(n), l).Scan(&u.Logon, &u.Host, &u.Doubted)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+		return fleet.Use{}, nil
 	}
-	return id, err
+	return u, err
 }
 
 // Merge writes what a report changes.
@@ -123,14 +121,14 @@ func (db *DB) Merge(ctx context.Context, m fleet.Merger) (version uint64, err er
 		if version, err = t.contact(m); err != nil {
 			return err
 		}
+		if err := t.counters(m); err != nil {
+			return err
+		}
+		if err := t.stillFirst(m); err != nil {
+			return err
+		}
 		for _, e := range m.Events {
 			if err := t.addRecord(record{Event: e.Event, Credential: e.Credential, Used: e.Used, Seq: &e.Seq}); err != nil {
-				return err
-			}
-		}
-		for _, id := range slices.Sorted(maps.Keys(m.Raise)) {
-			next := int64(m.Raise[id])
-			if err := t.exec("UPDATE authenticators SET next_use = $1 WHERE id = $2 AND next_use < $1", next, string(id)); err != nil {
 				return err
 			}
 		}
@@ -149,7 +147,7 @@ func (db *DB) Merge(ctx context.Context, m fleet.Merger) (version uint64, err er
 func (t *Tx) contact(m fleet.Merger) (uint64, error) {
 	version := max(m.Now.UnixMilli(), int64(m.Proven)+1)
 	const update = `UPDATE machines SET os = $1, agent_version = $2, generation = $3, reported = $4, lost = $5, last_contact = $6,
-		version = CASE WHEN version >= $7 THEN version + 1 ELSE $7 END, report_hash = $12
+		version = CASE WHEN version >= $7 THEN version + 1 ELSE $7 END, report_hash = $12, floors_due = FALSE
 		WHERE id = $8 AND reported = $9 AND generation = $10 AND lost = $11 RETURNING version`
 	err := t.row(update, m.OS, m.Version, int64(m.Gen), int64(m.Seq), int64(m.Lost), m.Now.UnixMilli(), version,
 		string(m.Machine), int64(m.From.Reported), int64(m.From.Generation), int64(m.From.Lost), m.Hash).Scan(&version)

@@ -270,10 +270,9 @@ func (c codes) At(n uint64) (uint32, bool) { return c.g.At(n), true }
 // Settle implements authn.Store.
 func (db *DB) Settle(ctx context.Context, s authn.Settlement) (version uint64, err error) {
 	err = db.beside(ctx, func(t *Tx) error {
-		for _, m := range s.Moves {
-			if err := t.move(s, m); err != nil {
-				return err
-			}
+		claimed, err := t.moves(s)
+		if err != nil {
+			return err
 		}
 		if version, err = t.sighting(s); err != nil {
 			return err
@@ -296,27 +295,12 @@ func (db *DB) Settle(ctx context.Context, s authn.Settlement) (version uint64, e
 		if s.Used != nil {
 			r.Credential, r.Used = s.Used.Credential, &s.Used.Number
 		}
-		return t.addRecord(r)
+		if err := t.addRecord(r); err != nil || !claimed {
+			return err
+		}
+		return t.double(s)
 	})
 	return version, err
-}
-
-// move changes a credential's state from what the answer was judged by. A
-// state that somebody else changed, or an authenticator that was removed, sends
-// the answer back to be judged anew.
-func (t *Tx) move(s authn.Settlement, m authn.Move) error {
-	if s.Apart {
-		return t.moveApart(s, m)
-	}
-	used := sql.NullInt64{Int64: s.Now.UnixMilli(), Valid: m.Used}
-	const update = `UPDATE authenticators SET next_use = $1, fails = $2, debt = $3, retry_at = $4, last_used = coalesce($5, last_used)
-		WHERE id = $6 AND next_use = $7 AND fails = $8 AND debt = $9 AND removed_at IS NULL`
-	n, err := t.affected(update, int64(m.To.Next), m.To.Fails, m.To.Debt, millis(m.To.RetryAt), used,
-		string(m.Credential), int64(m.From.Next), m.From.Fails, m.From.Debt)
-	if err == nil && n != 1 {
-		err = authn.ErrRaced
-	}
-	return err
 }
 
 // admissible are user $1 and machine $2 while no row of the outcome table keeps

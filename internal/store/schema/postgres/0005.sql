@@ -9,3 +9,12 @@ CREATE TABLE heads (
   name    TEXT COLLATE "C" PRIMARY KEY, -- 'audit'
   wrapped BYTEA NOT NULL
 );
+
+-- What machines say they used without being believed: next_use stays where it
+-- is, and a code that is accepted below this step or counter may be one of them.
+ALTER TABLE authenticators ADD COLUMN claimed BIGINT NOT NULL DEFAULT 0;
+UPDATE authenticators SET claimed = (SELECT max(e.used) + 1 FROM events e WHERE e.credential = authenticators.id)
+  WHERE EXISTS (SELECT 1 FROM events e WHERE e.credential = authenticators.id AND e.used >= authenticators.next_use);
+-- An administrator approved of the machine: what it says of its counters counts
+-- in its next report.
+ALTER TABLE machines ADD COLUMN floors_due BOOLEAN NOT NULL DEFAULT FALSE;
