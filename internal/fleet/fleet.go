@@ -94,6 +94,9 @@ type Store interface {
 	// and takes no use. Errors: Unauthorized, Expired, Exhausted, Conflict, and
 	// Forbidden where the token is for other names.
 	Join(ctx context.Context, hash []byte, m latchkey.Machine, e latchkey.Event) (latchkey.Machine, error)
+	// Told gives the settings of a machine their next version. Every one that is
+	// signed is kept: who holds a later one was told it by a database that is lost.
+	Told(ctx context.Context, id latchkey.MachineID) (version uint64, err error)
 
 	// Ledger gathers what the server knows of a machine's users: all of them,
 	// or one.

@@ -195,10 +195,11 @@ func (p *plan) sum() error {
 
 // current makes sure that the member's header is the one that the facts ask
 // for, and returns its version: a new one where anything differs. A header that
-// did not change is renewed once a day.
+// did not change is renewed once a day, and where the machine may hold a later one
+// of a database that was lost.
 func (f *Fleet) current(ctx context.Context, l Ledger, m *Member, p plan, proven uint64) (uint64, error) {
 	now := f.now()
-	fresh := now.Before(m.IssuedAt.Add(headerAge)) && m.Version > 0
+	fresh := now.Before(m.IssuedAt.Add(headerAge)) && m.Version > 0 && !m.IssuedAt.Before(l.AheadAt)
 	if fresh && string(p.digest) == string(m.Digest) {
 		return m.Version, nil
 	}

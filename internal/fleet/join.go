@@ -131,11 +131,15 @@ func (f *Fleet) Join(ctx context.Context, identity []byte, in api.EnrollRequest)
 	if err != nil {
 		return api.EnrollResponse{}, fmt.Errorf("joining: %w", err)
 	}
+	version, err := f.store.Told(ctx, m.ID)
+	if err != nil {
+		return api.EnrollResponse{}, fmt.Errorf("joining: %w", err)
+	}
 	keys, err := f.signKeys()
 	if err != nil {
 		return api.EnrollResponse{}, err
 	}
-	settings, err := f.signSettings(m, uint64(max(0, f.now().UnixMilli())))
+	settings, err := f.signSettings(m, version)
 	return api.EnrollResponse{
 		Deployment: f.keys.Deployment, Machine: m.ID, Name: m.Name, Pending: m.State == latchkey.Pending,
 		Keys: keys, Settings: settings,

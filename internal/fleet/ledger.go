@@ -18,7 +18,9 @@ type Ledger struct {
 	Reported   uint64 // events up to this seq are stored
 	Hash       string // of the last of them
 	Lost       uint64
-	FloorsDue  bool // it was approved since its last report
+	FloorsDue  bool      // it was approved since its last report
+	Version    uint64    // of the settings that it was told last
+	AheadAt    time.Time // when it showed that it was told more than that
 	Policies   []latchkey.Policy
 	Users      map[latchkey.UserID]*Member
 }
@@ -113,6 +115,7 @@ type Merger struct {
 	OS       string
 	Version  string // of the agent
 	Proven   uint64 // the machine holds settings of this version
+	Ahead    bool   // which the database knows nothing of
 	From     Ledger // what was judged by
 	Seq      uint64 // events up to here are stored from now on
 	Hash     string // of the last of them

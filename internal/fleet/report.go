@@ -50,6 +50,7 @@ func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger
 		Seq: l.Reported, Hash: l.Hash, Lost: max(l.Lost, in.Lost), Gen: max(l.Generation, in.Generation), Raise: map[latchkey.AuthenticatorID]uint64{},
 		Claims: map[latchkey.AuthenticatorID]uint64{},
 	}
+	j.remember()
 	if in.Generation < l.Generation {
 		j.suspect("the machine's ledger went back", "generation", fmt.Sprintf("%d after %d", in.Generation, l.Generation))
 	}
@@ -70,8 +71,11 @@ func (j *judge) believed() bool {
 }
 
 // suspect records the impossible, and quarantines the machine.
-func (j *judge) suspect(what, key, value string) {
-	j.incident(what, key, value)
+func (j *judge) suspect(what, key, value string) { j.suspectOf(nil, what, key, value) }
+
+// suspectOf is suspect where it is about a user.
+func (j *judge) suspectOf(m *Member, what, key, value string) {
+	j.incidentOf(m, what, key, value)
 	if j.merger.Suspect == "" {
 		j.merger.Suspect = what
 	}
@@ -218,14 +222,14 @@ func short(s string) string { return s[:min(len(s), maxText)] }
 func (j *judge) used(e *Entry, m *Member, r api.Report) error {
 	t := m.token(r.Credential)
 	if t == nil {
-		j.suspect("an event names an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", r.Credential))
+		j.beyond(m, "an event names an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", r.Credential))
 		return nil
 	}
 	if t.Kind != latchkey.TOTP && t.Kind != latchkey.HOTP {
 		return nil
 	}
 	if why := j.impossible(m, t, r.Used); why != "" {
-		j.suspect(why, "used", fmt.Sprint(r.Used))
+		j.beyond(m, why, "used", fmt.Sprint(r.Used))
 		return nil
 	}
 	e.Credential, e.Used = t.ID, &r.Used
@@ -257,7 +261,7 @@ func (j *judge) impossible(m *Member, t *Token, used uint64) string {
 	switch {
 	case m.EnrolledAt.IsZero():
 		return "an event is of a user who was never enrolled on the machine"
-	case used >= t.issued(j.now.Add(clockSlack)):
+	case used >= j.issued(t, j.now.Add(clockSlack)):
 		return "an event names a code that the machine does not have yet"
 	case t.Kind == latchkey.TOTP && used > j.horizon(m, t):
 		return "an event names a code past the user's last offline day"
@@ -274,7 +278,7 @@ func (j *judge) horizon(m *Member, t *Token) uint64 {
 
 // raise lifts the floor of a token, never beyond what the machine can know.
 func (j *judge) raise(t *Token, next uint64) {
-	next = min(next, t.bound(j.now))
+	next = min(next, j.bound(t))
 	if next > t.Next {
 		j.merger.Raise[t.ID] = max(j.merger.Raise[t.ID], next)
 	}
@@ -325,21 +329,22 @@ func (j *judge) known(k api.Known) {
 const maxUses = 1_000_000
 
 // floor takes a floor for true only where events that would explain it were
-// lost, which is an incident by itself, and once after an administrator approved
-// of the machine. Otherwise the events say what was used;
+// lost, by the machine or by a server that was restored, which is an incident by
+// itself, and once after an administrator approved of the machine. Otherwise the
+// events say what was used;
 // a machine that could raise floors without them could burn, at each sync, the
 // codes that a user needs elsewhere, and leave no trace.
 func (j *judge) floor(m *Member, fl latchkey.Floor) {
 	t := m.token(fl.Credential)
 	if t == nil {
-		j.suspect("the machine holds an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", fl.Credential))
+		j.beyond(m, "the machine holds an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", fl.Credential))
 		return
 	}
-	if fl.Next > t.issued(j.now.Add(clockSlack)) {
-		j.suspect("the machine reports a code as used that it does not have yet", "next", fmt.Sprint(fl.Next))
+	if fl.Next > j.issued(t, j.now.Add(clockSlack)) {
+		j.beyond(m, "the machine reports a code as used that it does not have yet", "next", fmt.Sprint(fl.Next))
 		return
 	}
-	if j.merger.Lost > j.ledger.Lost || j.ledger.FloorsDue {
+	if j.merger.Lost > j.ledger.Lost || j.ledger.FloorsDue || j.merger.Ahead {
 		j.raise(t, fl.Next)
 	}
 }

@@ -39,9 +39,24 @@ func (f *Fleet) Sync(ctx context.Context, machine latchkey.MachineID, in api.Syn
 	if out.Settings, err = f.signSettings(l.Machine, version); err != nil {
 		return api.SyncResponse{}, err
 	}
-	out.Users, err = f.news(ctx, l, f.proven(l.Machine, in.Proof))
+	out.Users, err = f.news(ctx, l, f.told(l.Machine, in))
 	return out, err
 }
+
+// told returns the version above which the header of a user has to be: of the
+// settings that the machine proves, and of the header that it says it holds. Both
+// may be of a database that was lost. A machine that lies about its header gets
+// no other codes for it.
+func (f *Fleet) told(m latchkey.Machine, in api.SyncRequest) func(latchkey.UserID) uint64 {
+	proven, held := f.proven(m, in.Proof), map[latchkey.UserID]uint64{}
+	for _, k := range in.Users {
+		held[k.User] = min(k.Version, f.furthest())
+	}
+	return func(u latchkey.UserID) uint64 { return max(proven, held[u]) }
+}
+
+// furthest is a version that no honest machine was told yet.
+func (f *Fleet) furthest() uint64 { return uint64(max(0, f.now().AddDate(1, 0, 0).UnixMilli())) }
 
 // merge judges the report and stores what it changes. It returns the ledger as
 // it is afterwards.
@@ -70,8 +85,9 @@ func (f *Fleet) merge(ctx context.Context, machine latchkey.MachineID, in api.Sy
 
 // news lists the versions that are current, for every user whom the machine
 // holds something of. A machine that is not active is told nothing but, in
-// quarantine, of what was taken away.
-func (f *Fleet) news(ctx context.Context, l Ledger, proven uint64) ([]api.News, error) {
+// quarantine, of what was taken away. proven is the version of which the machine
+// shows that it was told it.
+func (f *Fleet) news(ctx context.Context, l Ledger, proven func(latchkey.UserID) uint64) ([]api.News, error) {
 	out := []api.News{}
 	for _, m := range l.Users {
 		if m.gone() {
@@ -84,7 +100,7 @@ func (f *Fleet) news(ctx context.Context, l Ledger, proven uint64) ([]api.News, 
 		if !told {
 			continue
 		}
-		version, err := f.current(ctx, l, m, p, proven)
+		version, err := f.current(ctx, l, m, p, proven(m.User.ID))
 		if errors.Is(err, ErrRaced) {
 			version = m.Version // a login was faster; the next contact tells it
 		} else if err != nil {
@@ -192,5 +208,5 @@ func (f *Fleet) proven(m latchkey.Machine, proof []byte) uint64 {
 	if err := seal.DecodeStrict(doc, &s); err != nil || s.Machine != m.ID || s.Deployment != f.keys.Deployment {
 		return 0
 	}
-	return min(s.Version, uint64(f.now().AddDate(1, 0, 0).UnixMilli()))
+	return min(s.Version, f.furthest())
 }

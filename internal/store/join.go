@@ -87,6 +87,16 @@ func (db *DB) Join(ctx context.Context, hash []byte, m latchkey.Machine, e latch
 	return joined, err
 }
 
+// Told gives a machine's settings their next version.
+func (db *DB) Told(ctx context.Context, id latchkey.MachineID) (uint64, error) {
+	var version int64
+	err := db.InTx(ctx, func(t *Tx) error {
+		const next = `UPDATE machines SET version = CASE WHEN version >= $1 THEN version + 1 ELSE $1 END WHERE id = $2 RETURNING version`
+		return t.row(next, db.now().UnixMilli(), string(id)).Scan(&version)
+	})
+	return uint64(version), found(err, "no such machine")
+}
+
 type ticketRow struct {
 	id      string
 	left    int

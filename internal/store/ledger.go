@@ -17,14 +17,16 @@ var _ fleet.Store = (*DB)(nil)
 func (db *DB) Ledger(ctx context.Context, id latchkey.MachineID, only latchkey.UserID) (fleet.Ledger, error) {
 	l := fleet.Ledger{Users: map[latchkey.UserID]*fleet.Member{}}
 	var row machineRow
-	var revision, gen, reported, lost int64
-	err := db.row(ctx, "SELECT r.value, m.generation, m.reported, m.report_hash, m.lost, m.floors_due, "+machineColumns+
+	var revision, gen, reported, lost, version int64
+	var ahead sql.NullInt64
+	err := db.row(ctx, "SELECT r.value, m.generation, m.reported, m.report_hash, m.lost, m.floors_due, m.version, m.ahead_at, "+machineColumns+
 		" FROM machines m JOIN revisions r ON r.name = 'policies' WHERE m.id = $1", string(id)).
-		Scan(append([]any{&revision, &gen, &reported, &l.Hash, &lost, &l.FloorsDue}, row.dest()...)...)
+		Scan(append([]any{&revision, &gen, &reported, &l.Hash, &lost, &l.FloorsDue, &version, &ahead}, row.dest()...)...)
 	if err = found(err, "no such machine"); err != nil {
 		return l, err
 	}
 	l.Machine, l.Generation, l.Reported, l.Lost = row.noun(), uint64(gen), uint64(reported), uint64(lost)
+	l.Version, l.AheadAt = uint64(version), timeOf(ahead)
 	if l.Policies, err = db.policiesAt(ctx, revision); err != nil {
 		return l, err
 	}
@@ -147,10 +149,14 @@ func (db *DB) Merge(ctx context.Context, m fleet.Merger) (version uint64, err er
 func (t *Tx) contact(m fleet.Merger) (uint64, error) {
 	version := max(m.Now.UnixMilli(), int64(m.Proven)+1)
 	const update = `UPDATE machines SET os = $1, agent_version = $2, generation = $3, reported = $4, lost = $5, last_contact = $6,
-		version = CASE WHEN version >= $7 THEN version + 1 ELSE $7 END, report_hash = $12, floors_due = FALSE
+		version = CASE WHEN version >= $7 THEN version + 1 ELSE $7 END, report_hash = $12, floors_due = FALSE, ahead_at = coalesce($13, ahead_at)
 		WHERE id = $8 AND reported = $9 AND generation = $10 AND lost = $11 RETURNING version`
+	var ahead any
+	if m.Ahead {
+		ahead = m.Now.UnixMilli()
+	}
 	err := t.row(update, m.OS, m.Version, int64(m.Gen), int64(m.Seq), int64(m.Lost), m.Now.UnixMilli(), version,
-		string(m.Machine), int64(m.From.Reported), int64(m.From.Generation), int64(m.From.Lost), m.Hash).Scan(&version)
+		string(m.Machine), int64(m.From.Reported), int64(m.From.Generation), int64(m.From.Lost), m.Hash, ahead).Scan(&version)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = fleet.ErrRaced
 	}

@@ -43,15 +43,15 @@ func (v *Vault) Pending(limit int) (api.SyncRequest, error) {
 	return req, err
 }
 
-// known is what the server is told of a user: floors only where something was
-// used here since the server wrote them.
+// known is what the server is told of a user: of every floor, because a server
+// that was restored does not remember what it told the machine.
 func (r *record) known() api.Known {
 	k := api.Known{
 		User: latchkey.UserID(r.User.String()), Version: r.Version, Wiped: r.State == slotTomb,
 		Uses: int(r.Uses), Anchor: r.Anchor, Floors: []latchkey.Floor{},
 	}
 	for _, h := range r.Held {
-		if h.ID != (label{}) && h.Next > h.Issued {
+		if h.ID != (label{}) && h.Next > 0 {
 			k.Floors = append(k.Floors, latchkey.Floor{Credential: latchkey.AuthenticatorID(h.ID.String()), Next: h.Next})
 		}
 	}

@@ -18,3 +18,6 @@ UPDATE authenticators SET claimed = (SELECT max(e.used) + 1 FROM events e WHERE 
 -- An administrator approved of the machine: what it says of its counters counts
 -- in its next report.
 ALTER TABLE machines ADD COLUMN floors_due BOOLEAN NOT NULL DEFAULT FALSE;
+-- When the machine last showed that it was told more than this database knows: a
+-- backup was put in its place.
+ALTER TABLE machines ADD COLUMN ahead_at BIGINT;
