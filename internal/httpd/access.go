@@ -96,6 +96,13 @@ func callerOf(ctx context.Context) caller {
 // actor is the name of the administrator whose request it is.
 func actor(ctx context.Context) string { return callerOf(ctx).token.Admin.Name }
 
+// late leaves a trace of a token that ended while its command was under way.
+func late(ctx context.Context, err error) {
+	if c := callerOf(ctx); c.refuse != nil && latchkey.CodeOf(err) == latchkey.Unauthorized {
+		c.refuse(err)
+	}
+}
+
 // about is a request about one user.
 type about interface{ subject() string }
 

@@ -33,6 +33,9 @@ type Doorman interface {
 	// where it is empty, about those of all.
 	RevokeToken(ctx context.Context, id, owner string, e latchkey.Event) error
 	Tokens(ctx context.Context, owner string) ([]latchkey.APIToken, error)
+	// As returns a context under which nothing is written once the token has
+	// ended: Unauthorized. A body comes up to bodyTimeout after the look at it.
+	As(ctx context.Context, k latchkey.APIToken) context.Context
 	Requests
 }
 
@@ -66,7 +69,8 @@ func (k *doorkeeper) guard(next http.Handler) http.Handler {
 			}
 		}
 		c := caller{token: token, door: k.door, refuse: func(err error) { k.record(r, token, route, err) }}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		ctx := k.door.As(context.WithValue(r.Context(), callerKey{}, c), token)
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 

@@ -103,6 +103,7 @@ func send(w http.ResponseWriter, status int, answer secret.Bytes) {
 
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
+	late(r.Context(), err)
 	note(r.Context(), "code", p.Code)
 	writeProblem(w, p)
 }

@@ -74,6 +74,7 @@ func operation(method, path, summary string, status int) huma.Operation {
 // noted puts the error into the log line and words it for the answer.
 func noted(ctx context.Context, err error) error {
 	p := problemOf(err)
+	late(ctx, err)
 	note(ctx, "code", p.Code)
 	if p.Code == latchkey.Internal && p.cause != nil {
 		note(ctx, "error", p.cause.Error())

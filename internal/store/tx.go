@@ -19,8 +19,16 @@ type Tx struct {
 // other transactions wait for it. It may run more than once, where the engine
 // had to undo it, and leaves nothing behind that a second run would see. A ctx that ends before fn began stops it;
 // later it does not, so that the caller always learns what happened.
+//
+// Under a context of As nothing is done unless the caller's token is good still.
 func (db *DB) InTx(ctx context.Context, fn func(*Tx) error) error {
-	return written(ctx, db.on.inTx(ctx, false, func(s session) error { return fn(&Tx{db, s}) }))
+	return written(ctx, db.on.inTx(ctx, false, func(s session) error {
+		t := &Tx{db, s}
+		if err := t.admit(ctx); err != nil {
+			return err
+		}
+		return fn(t)
+	}))
 }
 
 // beside is InTx for what happens at every login and report: where the engine
