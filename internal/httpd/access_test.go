@@ -174,6 +174,50 @@ func TestN19TheHelpDeskLeavesAdministratorsAlone(t *testing.T) {
 	}
 }
 
+// A route that somebody adds for the help desk is tried too: on what belongs to
+// an administrator, by every way in which a route can name it.
+func TestN19NoRouteOfTheHelpDeskReachesAnAdministratorsThings(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	hana := h.hire("hana", latchkey.HelpDesk)
+	if err := h.db.CreateAdmin(t.Context(), "USER-0", latchkey.Administrator, seal.HashToken("x"), latchkey.Event{Kind: latchkey.AdminCreated}); err != nil {
+		t.Fatal(err)
+	}
+	before, tried := h.state(), 0
+	for _, r := range h.described() {
+		if _, roles := httpd.Who(r.String()); r.method == "GET" || !slices.Contains(roles, string(latchkey.HelpDesk)) || strings.HasPrefix(r.path, "/api/v1/tokens") {
+			continue // reading is allowed, and of tokens they reach their own
+		}
+		tried++
+		a := h.as(hana, r.method, h.names.Replace(r.path), commands[r.String()][1])
+		if a.status != 403 || !strings.Contains(a.problem.Detail, "administrator") {
+			t.Errorf("%s: %d %s", r, a.status, a.body)
+		}
+	}
+	h.unchanged(before)
+	if tried < 7 {
+		t.Errorf("only %d routes were tried", tried)
+	}
+}
+
+// Nobody but the table says so: a route that does not say whose things it changes
+// is none for the help desk.
+func TestTheHelpDeskChangesNothingOfWhichNobodySaysWhoseItIs(t *testing.T) {
+	t.Parallel()
+	for _, route := range httpd.AccessRoutes() {
+		_, roles := httpd.Who(route)
+		if !strings.HasPrefix(route, "GET ") && slices.Contains(roles, "helpdesk") && !httpd.SaysWhose(route) {
+			t.Errorf("%s is in the table for the help desk, and does not say whose things it changes", route)
+		}
+	}
+	if err := httpd.AllowedWithout(latchkey.HelpDesk, "POST /api/v1/authenticators/{id}/resync"); latchkey.CodeOf(err) != latchkey.Forbidden {
+		t.Errorf("without it the help desk is told %v", err)
+	}
+	if err := httpd.AllowedWithout(latchkey.Administrator, "POST /api/v1/authenticators/{id}/resync"); err != nil {
+		t.Errorf("and an administrator %v", err)
+	}
+}
+
 func TestN15ARefusalSaysWhoWantedWhat(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -25,6 +25,8 @@ type Doorman interface {
 	AdminByToken(ctx context.Context, hash []byte) (latchkey.APIToken, error)
 	// IsAdmins reports whether a user, by name or id, is an administrator too.
 	IsAdmins(ctx context.Context, user string) (bool, error)
+	// IsAdminsAuthenticator reports the same of whose authenticator it is.
+	IsAdminsAuthenticator(ctx context.Context, id latchkey.AuthenticatorID) (bool, error)
 	// Record writes the event of a request that was refused.
 	Record(ctx context.Context, e latchkey.Event) error
 	// CreateToken writes a token of an administrator and returns its id.
@@ -68,7 +70,7 @@ func (k *doorkeeper) guard(next http.Handler) http.Handler {
 				return
 			}
 		}
-		c := caller{token: token, door: k.door, refuse: func(err error) { k.record(r, token, route, err) }}
+		c := caller{token: token, route: route, door: k.door, refuse: func(err error) { k.record(r, token, route, err) }}
 		ctx := k.door.As(context.WithValue(r.Context(), callerKey{}, c), token)
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

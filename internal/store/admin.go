@@ -98,6 +98,16 @@ func (db *DB) IsAdmins(ctx context.Context, user string) (bool, error) {
 	return is, err
 }
 
+// IsAdminsAuthenticator reports whether an authenticator belongs to a user who
+// bears the name of an administrator.
+func (db *DB) IsAdminsAuthenticator(ctx context.Context, id latchkey.AuthenticatorID) (bool, error) {
+	const query = `SELECT EXISTS (SELECT 1 FROM authenticators t JOIN users u ON u.id = t.user_id
+		JOIN admins a ON a.fold = u.fold WHERE t.id = $1)`
+	var is bool
+	err := db.row(ctx, query, string(id)).Scan(&is)
+	return is, err
+}
+
 // HasAdmins reports whether there is an administrator yet.
 func (db *DB) HasAdmins(ctx context.Context) (bool, error) {
 	var n int
