@@ -18,44 +18,52 @@ type Held struct {
 
 // CheckKind verifies a against every credential of a kind. It returns held
 // with the states that must be stored before the result is shown, and which
-// credential matched (-1 for none). A wrong answer is charged to all of the
-// kind: two authenticators of one kind are no second set of guesses.
+// credential matched first (-1 for none). A wrong answer is charged to all of the
+// kind: two authenticators of one kind are no second set of guesses. A right one
+// is consumed wherever it is right, and where one of the kind knows it as used it
+// is: two authenticators with one secret are no second life for a code.
 // Errors: ErrWrong, ErrReplayed, ErrThrottled.
 func CheckKind(held []Held, kind latchkey.Kind, a latchkey.Answer, now time.Time) ([]Held, int, error) {
 	if now.Before(RetryAt(held, kind)) {
 		return held, -1, ErrThrottled
 	}
 	out, matched, replayed := append([]Held(nil), held...), -1, false
+	right := map[int]latchkey.CredentialState{}
 	for i, h := range held {
 		if h.Kind != kind {
 			continue
 		}
 		s, err := Check(h.Credential, h.State, a, now)
 		out[i].State = s
-		if err == nil && matched < 0 {
-			matched = i
+		if err == nil {
+			right[i] = s
+			if matched < 0 {
+				matched = i
+			}
 		}
 		replayed = replayed || errors.Is(err, ErrReplayed)
 	}
-	if matched >= 0 {
-		return only(held, matched, out[matched].State), matched, nil
-	}
-	if replayed {
+	switch {
+	case replayed:
 		return held, -1, ErrReplayed
+	case matched >= 0:
+		return only(held, kind, right), matched, nil
 	}
 	return out, -1, ErrWrong
 }
 
-// only returns held with one state changed, and the failures of the other
-// credentials of its kind cleared with it: they were charged together.
-func only(held []Held, i int, s latchkey.CredentialState) []Held {
+// only returns held with the states changed of those that an answer was right
+// for, and the failures of the other credentials of the kind cleared with them:
+// they were charged together.
+func only(held []Held, kind latchkey.Kind, right map[int]latchkey.CredentialState) []Held {
 	out := append([]Held(nil), held...)
-	for j := range out {
-		if out[j].Kind == out[i].Kind {
-			out[j].State.Fails, out[j].State.RetryAt = 0, time.Time{}
+	for i := range out {
+		if s, is := right[i]; is {
+			out[i].State = s
+		} else if out[i].Kind == kind {
+			out[i].State.Fails, out[i].State.RetryAt = 0, time.Time{}
 		}
 	}
-	out[i].State = s
 	return out
 }
 

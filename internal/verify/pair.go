@@ -48,12 +48,32 @@ func CheckPair(held []Held, id latchkey.AuthenticatorID, n uint64, a latchkey.An
 		}
 		switch s, err := pair(h, n, a); {
 		case err == nil:
-			return only(held, i, s), i, nil
+			return only(held, latchkey.HOTP, twins(held, i, s)), i, nil
 		case errors.Is(err, ErrReplayed):
 			return held, -1, err
 		}
 	}
 	return charged(held, latchkey.HOTP, now), -1, ErrWrong
+}
+
+// twins are the states of a token that got one, and of those that have the same
+// two codes in the same place: they hold the same secret.
+func twins(held []Held, i int, s latchkey.CredentialState) map[int]latchkey.CredentialState {
+	out := map[int]latchkey.CredentialState{i: s}
+	for j, h := range held {
+		if h.Kind != latchkey.HOTP || h.Codes == nil || h.Digits != held[i].Digits || h.State.Next >= s.Next {
+			continue
+		}
+		if same(h.Codes, held[i].Codes, s.Next-2) && same(h.Codes, held[i].Codes, s.Next-1) {
+			out[j] = latchkey.CredentialState{Next: s.Next, Debt: h.State.Debt}
+		}
+	}
+	return out
+}
+
+func same(a, b latchkey.Codes, n uint64) bool {
+	v, known := a.At(n)
+	return known && is(b, n, int32(v))
 }
 
 func pair(h Held, n uint64, a latchkey.Answer) (latchkey.CredentialState, error) {

@@ -129,3 +129,15 @@ func TestAnAdministratorFindsATokenByTwoCodes(t *testing.T) {
 		t.Errorf("an app: %v", err)
 	}
 }
+
+func TestTwoCodesOfATokenThatIsThereTwiceAreUsedOnBoth(t *testing.T) {
+	t.Parallel()
+	held := token(t, 100)
+	twin := held[0]
+	twin.ID, twin.State.Next = "aut_twin", 90
+	held = append(held, twin)
+	out, i, err := verify.CheckPair(held, "aut_h", 120, at(held[0].Credential, 121), t0)
+	if err != nil || i != 0 || out[0].State.Next != 122 || out[2].State.Next != 122 || out[1].State.Next != held[1].State.Next {
+		t.Errorf("%d, %v, %+v", i, err, out)
+	}
+}

@@ -214,6 +214,37 @@ func TestKindsAreCheckedTogether(t *testing.T) {
 	}
 }
 
+// An authenticator that was added twice, for one phone or one token.
+func TestACodeOfASecretThatIsThereTwiceIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		kind  latchkey.Kind
+		twins []verify.Held
+		code  string
+	}{
+		"an app":  {latchkey.TOTP, []verify.Held{{Credential: totp(t)}, {Credential: totp(t)}}, "94287082"},
+		"a token": {latchkey.HOTP, []verify.Held{{Credential: hotp(t)}, {Credential: hotp(t)}}, "755224"},
+		"a token that was ahead on one of them": {latchkey.HOTP, []verify.Held{
+			{Credential: hotp(t)}, {Credential: hotp(t), State: latchkey.CredentialState{Next: 2}},
+		}, "359152"},
+	} {
+		now := time.Unix(59, 0)
+		out, i, err := verify.CheckKind(tc.twins, tc.kind, typed(tc.code), now)
+		if err != nil || i != 0 || out[0].State.Next == 0 || out[0].State.Next != out[1].State.Next {
+			t.Errorf("%s: %d, %v, %+v", name, i, err, out)
+			continue
+		}
+		if _, _, err = verify.CheckKind(out, tc.kind, typed(tc.code), now); !errors.Is(err, verify.ErrReplayed) {
+			t.Errorf("%s: the code has a second life: %v", name, err)
+		}
+	}
+	// Of twins whose counters are apart already, one knows the code as used.
+	apart := []verify.Held{{Credential: hotp(t), State: latchkey.CredentialState{Next: 1}}, {Credential: hotp(t)}}
+	if _, _, err := verify.CheckKind(apart, latchkey.HOTP, typed("755224"), t0); !errors.Is(err, verify.ErrReplayed) {
+		t.Errorf("a code that one of them has used: %v", err)
+	}
+}
+
 func TestC11TwoKindsLockTogether(t *testing.T) {
 	t.Parallel()
 	held := []verify.Held{
