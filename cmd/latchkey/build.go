@@ -214,7 +214,7 @@ func (s *serving) rooms(machines *fleet.Fleet) httpd.Rooms {
 	enrolling := enroll.New(s.db, now, rand.Reader)
 	return httpd.Rooms{
 		People: people.New(s.db, now), Settings: settings.New(s.db, now), Audit: audit.New(s.db),
-		Chain: audit.NewChain(s.db, s.notary), Report: report.New(s.db),
+		Chain: audit.NewChain(s.db, s.notary), Report: report.New(s.db, now),
 		Authenticators: enrolling, Enrollments: enrolling, Fleet: machines,
 	}
 }

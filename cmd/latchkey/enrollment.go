@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,9 +36,9 @@ func (p *program) enrollmentList(use, short string) *cobra.Command {
 			return usagef("--csv and --json exclude each other")
 		}
 		if asCSV {
-			return enrollmentTable(all, "user", "machine", "enrolled_at", "last_synced_at", "logins_left", "valid_until", "pending").csv(p.out)
+			return enrollmentTable(all, "user", "machine", "enrolled_at", "last_synced_at", "logins_left", "valid_until", "pending", "authenticators", "ready", "not_ready").csv(p.out)
 		}
-		return p.print(all, enrollmentTable(all, "USER", "MACHINE", "ENROLLED", "LAST SYNC", "LOGINS LEFT", "VALID UNTIL", "PENDING").write)
+		return p.print(all, enrollmentTable(all, "USER", "MACHINE", "ENROLLED", "LAST SYNC", "LOGINS LEFT", "VALID UNTIL", "PENDING", "AUTHENTICATORS", "READY", "WHY NOT").write)
 	})
 	c.Flags().BoolVar(&asCSV, "csv", false, "print CSV")
 	return c
@@ -57,9 +58,18 @@ func enrollmentTable(all []api.Enrollment, head ...string) *table {
 		if e.LoginsLeft != nil {
 			left = strconv.Itoa(*e.LoginsLeft)
 		}
-		t.add(e.User, e.Machine, when(e.EnrolledAt), whenever(e.LastSynced), left, whenever(e.ValidUntil), e.Pending)
+		t.add(e.User, e.Machine, when(e.EnrolledAt), whenever(e.LastSynced), left, whenever(e.ValidUntil), e.Pending,
+			kinds(e.Authenticators), yesNo(e.Ready), e.NotReady)
 	}
 	return t
+}
+
+func kinds(all []latchkey.Kind) string {
+	var names []string
+	for _, k := range all {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, " ")
 }
 
 func (p *program) disenroll(ctx context.Context, args []string) error {

@@ -115,12 +115,8 @@ func subjects(s latchkey.Subjects) string {
 	return strings.Join(s.Names, ", ")
 }
 
-func factors(required int, kinds []latchkey.Kind) string {
-	var list []string
-	for _, k := range kinds {
-		list = append(list, string(k))
-	}
-	return fmt.Sprintf("%d of %s", required, strings.Join(list, " "))
+func factors(required int, listed []latchkey.Kind) string {
+	return fmt.Sprintf("%d of %s", required, kinds(listed))
 }
 
 func offline(one latchkey.Policy) string {

@@ -149,6 +149,20 @@ type Enrollment struct {
 	LoginsLeft *int       `json:"logins_left"` // null: not counted
 	ValidUntil *time.Time `json:"valid_until"`
 	Pending    string     `json:"pending"` // what the machine has not acknowledged yet, or ""
+
+	// Authenticators are those that the machine has confirmed to hold and can
+	// check without the server, a kind for each.
+	Authenticators []latchkey.Kind `json:"authenticators"`
+	Tokens         []TokenCodes    `json:"tokens,omitempty"` // that the machine holds codes of, as far as is known
+	// Ready: the user could log in there now without the server, and may.
+	Ready    bool   `json:"ready"`
+	NotReady string `json:"not_ready,omitempty"` // why not
+}
+
+// TokenCodes is how many codes of a hardware token a machine holds still.
+type TokenCodes struct {
+	ID        latchkey.AuthenticatorID `json:"id"`
+	CodesLeft int                      `json:"codes_left"`
 }
 
 // Event is one line of the audit trail.

@@ -83,8 +83,5 @@ func (h Header) AnchorTime() time.Time {
 // Horizon is the last instant for which codes may be issued or accepted:
 // anchor plus the days of the limit. Without an anchor there is none.
 func Horizon(anchor time.Time, l latchkey.Limit) time.Time {
-	if anchor.IsZero() || l.Days <= 0 {
-		return time.Time{}
-	}
-	return anchor.Add(time.Duration(l.Days) * 24 * time.Hour)
+	return l.Until(anchor)
 }

@@ -71,11 +71,10 @@ func (f *Fleet) plan(l Ledger, m *Member) (plan, error) {
 	return p, p.sum()
 }
 
-// codes chooses the authenticators whose codes the machine may hold. Of a
-// protected user it holds none: what works elsewhere too must not lie on it.
+// codes chooses the authenticators whose codes the machine may hold.
 func (p *plan) codes(machine latchkey.Machine, m *Member, now time.Time) {
 	rules := p.header.Policy
-	if !rules.Offline.Enabled || rules.Protected || machine.KeyClass.Rank() < rules.MinKeyClass.Rank() {
+	if policy.Withholds(*rules, machine.KeyClass) != "" {
 		return
 	}
 	p.limit, p.window = rules.Limit(machine.KeyClass), rules.HOTP.Window
@@ -160,6 +159,25 @@ func (p *plan) leaseOf(t Token, m latchkey.Machine, quota int, anchor, horizon, 
 	return l
 }
 
+// gives is what the header lets the machine check, for the reports.
+func (p *plan) gives() latchkey.Holding {
+	if p.header.Policy == nil || len(p.tokens) == 0 {
+		return latchkey.Holding{}
+	}
+	h := latchkey.Holding{
+		Until: bundle.Horizon(time.UnixMilli(p.header.Anchor).UTC(), p.limit), Counted: p.limit.Counted, Logins: p.limit.Logins,
+		Required: max(1, p.header.Policy.Factors.Required),
+	}
+	for _, t := range p.tokens {
+		held := latchkey.HeldToken{ID: t.ID, Kind: t.Kind}
+		if t.Kind == latchkey.HOTP {
+			held.To = t.Next + uint64(t.quota)
+		}
+		h.Tokens = append(h.Tokens, held)
+	}
+	return h
+}
+
 func listed(kinds []latchkey.Kind, k latchkey.Kind) bool {
 	for _, have := range kinds {
 		if have == k {
@@ -205,7 +223,7 @@ func (f *Fleet) current(ctx context.Context, l Ledger, m *Member, p plan, proven
 	}
 	i := Issue{
 		Now: now, Machine: l.Machine.ID, User: m.User.ID, From: m.Version, Proven: proven, Digest: p.digest, Leases: p.leases,
-		Active: p.header.Status == bundle.Active, Withdraws: p.held, Granted: m.noted(&p),
+		Active: p.header.Status == bundle.Active, Withdraws: p.held, Granted: m.noted(&p), Gives: p.gives(),
 	}
 	if len(p.tokens) > 0 {
 		i.Event = &latchkey.Event{

@@ -6,6 +6,7 @@ import (
 
 	"latchkey"
 	"latchkey/internal/otp"
+	"latchkey/internal/policy"
 )
 
 // ErrRaced: somebody changed what a merge or an issue builds on.
@@ -83,12 +84,9 @@ type Token struct {
 	Codes      func() (*otp.Generator, error)
 }
 
-// leased reports whether machine m may be given codes of an HOTP token: it has
-// the lease, or nobody has and its user has proven himself online there since
-// it was free. A background sync takes no lease.
+// leased reports whether machine m may be given codes of an HOTP token.
 func (t Token) leased(m latchkey.MachineID, anchor, now time.Time) bool {
-	free := !now.Before(t.LeaseUntil) && !anchor.Before(t.LeaseUntil)
-	return t.LeaseMachine == "" || t.LeaseMachine == m || free
+	return policy.Leased(t.LeaseMachine, t.LeaseUntil, m, anchor, now)
 }
 
 // issued is the first step or counter that no machine can know a code of.
@@ -164,6 +162,7 @@ type Issue struct {
 	// races where the machine is not, and any other where it is.
 	Withdraws bool
 	Granted   Grant
+	Gives     latchkey.Holding // for the reports
 	Leases    []Lease
 	Event     *latchkey.Event // where codes are issued
 }

@@ -81,7 +81,7 @@ func newWorld(t *testing.T) *world {
 		fleet.Door{URLs: []string{"https://127.0.0.1"}, Pin: make([]byte, 32)}, time.Now, rand.Reader)
 	rooms := httpd.Rooms{
 		Fleet: machines, Chain: audit.NewChain(db, notary),
-		People: people.New(db, time.Now), Settings: settings.New(db, time.Now), Audit: audit.New(db), Report: report.New(db),
+		People: people.New(db, time.Now), Settings: settings.New(db, time.Now), Audit: audit.New(db), Report: report.New(db, time.Now),
 		Authenticators: enrolling, Enrollments: enrolling,
 	}
 	admin := httpd.Admin(rooms, db, httpd.About{Version: "test"}, time.Now, func(context.Context) error { return nil })

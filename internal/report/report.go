@@ -18,6 +18,7 @@ type Row struct {
 	Enrollment latchkey.Enrollment
 	User       latchkey.User
 	Machine    latchkey.Machine
+	Owned      []policy.Owned // that were not removed
 }
 
 // Store is the part of the database that report needs.
@@ -31,17 +32,14 @@ type Store interface {
 	Policies(ctx context.Context) ([]latchkey.Policy, error)
 }
 
-// What a machine has not acknowledged yet.
-const (
-	PendingIssue   = "issue"   // it has not confirmed the newest bundle
-	PendingRemoval = "removal" // it has not confirmed that it wiped the bundle
-)
-
 // Report asks the store.
-type Report struct{ store Store }
+type Report struct {
+	store Store
+	now   func() time.Time
+}
 
 // New returns the reports over store.
-func New(store Store) *Report { return &Report{store} }
+func New(store Store, now func() time.Time) *Report { return &Report{store, now} }
 
 // OfflineEnrollments lists who can log in offline where. Empty names choose
 // all; a name that nobody has chooses nothing. next is the key that the next
@@ -58,7 +56,7 @@ func (r *Report) OfflineEnrollments(ctx context.Context, user, machine string, p
 	rows, next = latchkey.Cut(p, rows, key)
 	out := make([]api.Enrollment, 0, len(rows))
 	for _, row := range rows {
-		out = append(out, shown(row, policy.Choose(all, row.User)))
+		out = append(out, stand(row, policy.Choose(all, row.User), r.now()).shown())
 	}
 	return out, next, nil
 }
@@ -68,35 +66,28 @@ func key(r Row) []string {
 	return []string{latchkey.FoldName(u.Name), string(u.ID), latchkey.FoldName(m.Name), string(m.ID)}
 }
 
-func shown(r Row, p *latchkey.Policy) api.Enrollment {
+func (s standing) shown() api.Enrollment {
+	e := s.row.Enrollment
 	out := api.Enrollment{
-		User: r.User.Name, Machine: r.Machine.Name, EnrolledAt: r.Enrollment.EnrolledAt.UTC(),
-		LastSynced: at(r.Enrollment.LastSynced), Pending: pending(r.Enrollment),
+		User: s.row.User.Name, Machine: s.row.Machine.Name, EnrolledAt: e.EnrolledAt.UTC(), LastSynced: at(e.LastSynced),
+		Pending: s.pending(), Authenticators: []latchkey.Kind{}, NotReady: s.notReady(),
 	}
-	if p == nil || r.Enrollment.Removed {
-		none := 0
-		out.LoginsLeft = &none
-		return out
+	out.Ready = out.NotReady == ""
+	for _, t := range s.confirmed.Tokens {
+		left, counted := s.codes(t)
+		if counted {
+			out.Tokens = append(out.Tokens, api.TokenCodes{ID: t.ID, CodesLeft: left})
+		}
+		if left > 0 || !counted {
+			out.Authenticators = append(out.Authenticators, t.Kind)
+		}
 	}
-	limit := p.Limit(r.Machine.KeyClass)
-	if limit.Counted {
-		left := max(0, limit.Logins-r.Enrollment.Uses)
+	most := s.most()
+	out.ValidUntil = at(most.Until)
+	if left, counted := s.left(most); counted {
 		out.LoginsLeft = &left
 	}
-	if !r.Enrollment.Anchor.IsZero() {
-		out.ValidUntil = at(r.Enrollment.Anchor.Add(time.Duration(limit.Days) * 24 * time.Hour))
-	}
 	return out
-}
-
-func pending(e latchkey.Enrollment) string {
-	switch {
-	case e.Removed:
-		return PendingRemoval
-	case e.Acked < e.Version:
-		return PendingIssue
-	}
-	return ""
 }
 
 // at is nil for a time that never was.

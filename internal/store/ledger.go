@@ -3,7 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"latchkey"
@@ -171,7 +175,8 @@ func (t *Tx) memberChange(m fleet.Merger, c fleet.MemberChange) error {
 		synced = m.Now.UnixMilli()
 	}
 	key := []any{string(c.User), string(m.Machine)}
-	const seen = `UPDATE enrollments SET acked = $3, synced_at = coalesce($4, synced_at) WHERE user_id = $1 AND machine_id = $2`
+	const seen = `UPDATE enrollments SET acked = $3, synced_at = coalesce($4, synced_at),
+		holds = CASE WHEN header_version = $3 THEN gives ELSE holds END WHERE user_id = $1 AND machine_id = $2`
 	const counts = `UPDATE enrollments SET uses = $3, fails = $4, retry_at = $5
 		WHERE user_id = $1 AND machine_id = $2 AND coalesce(anchor, 0) = $6`
 	err := errors.Join(
@@ -238,15 +243,19 @@ func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 		if i.Withdraws {
 			state = latchkey.Quarantined
 		}
-		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2, granted = $8,
+		gives, err := json.Marshal(i.Gives)
+		if err != nil {
+			return fmt.Errorf("writing what a header gives: %w", err)
+		}
+		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2, granted = $8, gives = $10,
 			header_version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END,
 			version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
 			WHERE user_id = $4 AND machine_id = $5 AND header_version = $6
 			AND EXISTS (SELECT 1 FROM machines WHERE id = $5 AND state = $9)
 			AND (NOT $7 OR EXISTS (SELECT 1 FROM users WHERE id = $4 AND NOT disabled AND deleted_at IS NULL))
 			RETURNING header_version`
-		err := t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From), i.Active,
-			string(i.Granted), string(state)).Scan(&version)
+		err = t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From), i.Active,
+			string(i.Granted), string(state), string(gives)).Scan(&version)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fleet.ErrRaced
 		}

@@ -33,7 +33,11 @@ func peopled(t *testing.T) (*DB, latchkey.User) {
 		}
 		const enrollment = `INSERT INTO enrollments (user_id, machine_id, seen_at, enrolled_at, anchor, uses, synced_at, header_version, acked)
 			VALUES ($1, 'mch_1', $2, $2, $3, 5, $4, 9, 9)`
-		return x.exec(enrollment, string(ana.ID), noon.Add(-10*day).UnixMilli(), noon.Add(-3*day).UnixMilli(), noon.Add(-time.Hour).UnixMilli())
+		if err := x.exec(enrollment, string(ana.ID), noon.Add(-10*day).UnixMilli(), noon.Add(-3*day).UnixMilli(), noon.Add(-time.Hour).UnixMilli()); err != nil {
+			return err
+		}
+		return x.exec(`INSERT INTO authenticators (id, user_id, kind, label, algorithm, digits, period, wrapped, created_at)
+			VALUES ('aut_1', $1, 'totp', '', 'SHA1', 6, 30, $2, 0)`, string(ana.ID), []byte{0})
 	}))
 	return db, ana
 }
@@ -41,7 +45,7 @@ func peopled(t *testing.T) (*DB, latchkey.User) {
 func TestTheReportSaysWhatIsLeftWhereUntilWhen(t *testing.T) {
 	t.Parallel()
 	db, ana := peopled(t)
-	r := report.New(db)
+	r := report.New(db, func() time.Time { return noon })
 	rows, _, err := r.OfflineEnrollments(t.Context(), "", "", latchkey.Page{})
 	must(t, err)
 	if len(rows) != 1 {
@@ -50,6 +54,9 @@ func TestTheReportSaysWhatIsLeftWhereUntilWhen(t *testing.T) {
 	row := rows[0]
 	if row.User != "ana" || row.Machine != "Laptop" || !row.EnrolledAt.Equal(noon.Add(-10*day)) || !row.LastSynced.Equal(noon.Add(-time.Hour)) {
 		t.Errorf("row = %+v", row)
+	}
+	if len(row.Authenticators) != 1 || !row.Ready {
+		t.Errorf("what a server before this one issued is reported as %v, because %q", row.Authenticators, row.NotReady)
 	}
 	if row.LoginsLeft == nil || *row.LoginsLeft != 145 || !row.ValidUntil.Equal(noon.Add(4*day)) || row.Pending != "" {
 		t.Errorf("left = %+v, want 145 logins until three days ago and seven more", row)
@@ -66,7 +73,7 @@ func TestTheReportSaysWhatIsLeftWhereUntilWhen(t *testing.T) {
 	must(t, db.Disenroll(t.Context(), ana.ID, "mch_1", latchkey.Event{Kind: latchkey.EnrollmentRemoved}))
 	rows, _, err = r.OfflineEnrollments(t.Context(), "", "", latchkey.Page{})
 	must(t, err)
-	if len(rows) != 1 || rows[0].Pending != report.PendingRemoval || *rows[0].LoginsLeft != 0 || rows[0].ValidUntil != nil {
+	if len(rows) != 1 || rows[0].Pending != report.PendingRemoval || rows[0].Ready || *rows[0].LoginsLeft != 145 || !rows[0].ValidUntil.Equal(noon.Add(4*day)) {
 		t.Errorf("until the machine has wiped it, the report says %+v", rows)
 	}
 }
@@ -74,10 +81,6 @@ func TestTheReportSaysWhatIsLeftWhereUntilWhen(t *testing.T) {
 func TestExplainKnowsWhereAUserStands(t *testing.T) {
 	t.Parallel()
 	db, ana := peopled(t)
-	must(t, db.InTx(t.Context(), func(x *Tx) error {
-		return x.exec(`INSERT INTO authenticators (id, user_id, kind, label, algorithm, digits, period, wrapped, created_at)
-			VALUES ('aut_1', $1, 'totp', '', 'SHA1', 6, 30, $2, 0)`, string(ana.ID), []byte{0})
-	}))
 	at := noon
 	s := settings.New(db, func() time.Time { return at })
 	explain := func() (string, string) {

@@ -21,3 +21,8 @@ ALTER TABLE machines ADD COLUMN floors_due BOOLEAN NOT NULL DEFAULT FALSE;
 -- When the machine last showed that it was told more than this database knows: a
 -- backup was put in its place.
 ALTER TABLE machines ADD COLUMN ahead_at BIGINT;
+-- What a header lets the machine check (JSON): the one that is current, and the
+-- newest that the machine confirmed. Empty: the server does not know, an older
+-- version of it made that header. The report of enrollments rests on it.
+ALTER TABLE enrollments ADD COLUMN gives TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE enrollments ADD COLUMN holds TEXT COLLATE "C" NOT NULL DEFAULT '';
