@@ -56,8 +56,8 @@ func TestScripts(t *testing.T) {
 			return os.Chmod(dir, 0o755)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"server":   startServer,
-			"cut":      cutServer,
+			"server": startServer,
+			"cut":    cutServer, "disable": disableAna,
 			"code":     code,
 			"puttoken": putToken,
 			"ready":    ready,
@@ -141,6 +141,14 @@ func (b *backend) addUser(ts *testscript.TestScript) {
 
 // cut ends the server.
 func cutServer(ts *testscript.TestScript, _ bool, _ []string) { backends[ts].stop() }
+
+// disable: ana may not log in any more, as the machine hears at its next contact.
+func disableAna(ts *testscript.TestScript, _ bool, _ []string) {
+	db, ctx := backends[ts].db, context.Background()
+	u, err := db.UserNamed(ctx, "ana")
+	ts.Check(err)
+	ts.Check(db.SetDisabled(ctx, u.ID, true, latchkey.Event{Kind: latchkey.UserDisabled}))
+}
 
 // puttoken writes the token to the file "token".
 func putToken(ts *testscript.TestScript, _ bool, _ []string) {

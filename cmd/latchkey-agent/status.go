@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -42,7 +43,10 @@ func (p *program) offline() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.print(u, func(w io.Writer) { describeUser(w, u) })
+		if err := p.print(u, func(w io.Writer) { describeUser(w, u) }); err != nil || u.Ready {
+			return err
+		}
+		return fmt.Errorf("%s is not ready to be without the server: %s", u.User, strings.TrimSuffix(u.NotReady, "."))
 	})
 }
 
@@ -103,6 +107,10 @@ func describeUser(w io.Writer, u agent.User) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "user\t%s\noffline logins left\t%s\nvalid until\t%s\nauthenticators\t%s\n",
 		visible(u.User), left(u), when(u.ValidUntil), kinds(u.Authenticators))
+	for _, c := range u.Tokens {
+		fmt.Fprintf(t, "codes left\t%d of token %s\n", c.CodesLeft, visible(cmp.Or(c.Label, string(c.ID))))
+	}
+	fmt.Fprintf(t, "ready\t%s\n", yesNo(u.Ready))
 	if n := noteOf(u); n != "-" {
 		fmt.Fprintf(t, "note\t%s\n", n)
 	}
@@ -138,6 +146,8 @@ func noteOf(u agent.User) string {
 		return "locked"
 	case !u.Enrolled:
 		return "not enrolled for offline login here"
+	case !u.Ready:
+		return u.NotReady
 	}
 	return "-"
 }

@@ -32,12 +32,23 @@ type Status struct {
 // A User is what one user could do here without the server.
 type User struct {
 	User           string          `json:"user"`
-	LoginsLeft     *int            `json:"logins_left"` // null: not counted, or no offline login at all
+	LoginsLeft     *int            `json:"logins_left"` // what he can still do; null: not counted, or no offline login at all
 	ValidUntil     *time.Time      `json:"valid_until"` // null: no offline login
 	Authenticators []latchkey.Kind `json:"authenticators"`
 	Enrolled       bool            `json:"enrolled"`
 	Locked         bool            `json:"locked"`
 	Denied         latchkey.Reason `json:"denied,omitempty"`
+	// Tokens are the hardware tokens whose codes the machine holds.
+	Tokens   []TokenCodes `json:"tokens,omitempty"`
+	Ready    bool         `json:"ready"`               // a login at the console now would ask him, or let him in
+	NotReady string       `json:"not_ready,omitempty"` // else: what he would read
+}
+
+// TokenCodes is how many codes of a hardware token the machine holds still.
+type TokenCodes struct {
+	ID        latchkey.AuthenticatorID `json:"id"`
+	Label     string                   `json:"label,omitempty"`
+	CodesLeft int                      `json:"codes_left"`
 }
 
 // Status says how the agent is.
@@ -68,7 +79,13 @@ func (a *Agent) Status() Status {
 }
 
 func userOf(u vault.UserStatus) User {
-	out := User{User: u.User, Authenticators: u.Authenticators, Enrolled: u.Enrolled, Locked: u.Locked, Denied: u.Denied}
+	out := User{
+		User: u.User, Authenticators: u.Authenticators, Enrolled: u.Enrolled, Locked: u.Locked, Denied: u.Denied,
+		Ready: u.Ready, NotReady: u.Why,
+	}
+	for _, t := range u.Tokens {
+		out.Tokens = append(out.Tokens, TokenCodes{t.ID, t.Label, t.Left})
+	}
 	if out.Authenticators == nil {
 		out.Authenticators = []latchkey.Kind{}
 	}

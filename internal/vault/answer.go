@@ -145,7 +145,7 @@ func (v *Vault) succeed(s *scene, d *draft, r *record, e api.Report) (logon.Turn
 	r.grant(s.logon, s.entry.Policy, s.now, bootTag(s.reading.BootID))
 	w := latchkey.Verdict{Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOffline}
 	s.record = r
-	w.Left = v.left(s)
+	w.Left = v.remaining(s)
 	if n, ok := s.tokenCodes(); ok && n == 0 && e.Kind == latchkey.HOTP {
 		w.Text = logon.LastTokenCode
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/internal/policy"
 	"latchkey/internal/verify"
 )
 
@@ -30,8 +31,11 @@ type UserStatus struct {
 	ID             latchkey.UserID
 	User           string // his name; the id where no bundle can be read
 	Enrolled       bool
-	Left           *latchkey.Left // nil: no offline login
-	Authenticators []latchkey.Kind
+	Left           *latchkey.Left  // what he can still do; nil: no offline login
+	Authenticators []latchkey.Kind // that he could log in with now
+	Tokens         []TokenCodes
+	Ready          bool            // a login at the console would ask him, or let him in
+	Why            string          // he is not: what he would read
 	Locked         bool            // by wrong answers or by the server
 	Denied         latchkey.Reason // a lasting denial, or ""
 }
@@ -54,7 +58,7 @@ func (v *Vault) Status() Status {
 	}
 	for i := range v.ledger.users {
 		if v.ledger.users[i].State == slotHeld {
-			st.Users = append(st.Users, v.userStatus(&v.ledger.users[i], r, now))
+			st.Users = append(st.Users, v.userStatus(&v.ledger.users[i], r, now, behind))
 		}
 	}
 	slices.SortFunc(st.Users, func(a, b UserStatus) int { return compareNames(a.User, b.User) })
@@ -72,23 +76,38 @@ func compareNames(a, b string) int {
 	return 0
 }
 
-func (v *Vault) userStatus(r *record, reading Reading, now time.Time) UserStatus {
+func (v *Vault) userStatus(r *record, reading Reading, now time.Time, behind bool) UserStatus {
 	u := UserStatus{ID: latchkey.UserID(r.User.String()), User: r.User.String()}
-	s := &scene{reading: reading, now: now, record: r}
+	s := &scene{logon: latchkey.Logon{Scenario: latchkey.Console}, reading: reading, now: now, behind: behind, record: r}
 	s.entry, s.gone = v.open(u.ID, r.Version)
-	f := v.facts(s)
-	u.Enrolled, u.Locked = f.Local.Enrolled, f.Locked
+	s.facts = v.facts(s)
+	s.facts.Trust, s.facts.Grace = false, false // they end with a restart
+	s.decided = policy.Decide(s.facts)
+	u.Ready, u.Why = v.ready(s)
+	u.Enrolled, u.Locked = s.facts.Local.Enrolled, s.facts.Locked
 	if r.Denial.holds(now) {
 		u.Denied = latchkey.Reason(r.Denial.Reason.String())
 	}
 	if s.entry == nil {
 		return u
 	}
-	u.User, u.Authenticators = s.entry.Name, verify.Kinds(s.credentials())
+	u.User, u.Tokens = s.entry.Name, s.tokens()
+	u.Authenticators = slices.DeleteFunc(verify.Kinds(s.credentials()), func(k latchkey.Kind) bool {
+		return k == latchkey.HOTP && s.facts.Local.TokenUsedUp
+	})
 	if u.Enrolled {
-		u.Left = v.left(s)
+		u.Left = v.remaining(s)
 	}
 	return u
+}
+
+// ready reports whether a login would ask the user or let him in, and what he
+// would read where it does not.
+func (v *Vault) ready(s *scene) (bool, string) {
+	if d := s.decided; d.Action == policy.Ask || d.Outcome().Enters() {
+		return true, ""
+	}
+	return false, v.end(s, s.verdict()).Verdict.Text
 }
 
 // pending is how many events the server has not acknowledged.
