@@ -98,3 +98,36 @@ func short(h latchkey.Holding, elsewhere string) string {
 	}
 	return "fewer kinds of authenticators work offline there than the policy asks for" + elsewhere
 }
+
+// Drops reports whether what a machine holds lets the user in with what, or
+// when, he should not be let in any more. What is past its last day lets nobody
+// in.
+func Drops(held, due latchkey.Holding, now time.Time) bool {
+	over := !now.Before(due.Until)
+	return now.Before(held.Until) && slices.ContainsFunc(held.Tokens, func(t latchkey.HeldToken) bool { return over || !due.Holds(t.ID) })
+}
+
+// Lacks reports whether the next contact brings the machine something other
+// than what it holds.
+func Lacks(held, due latchkey.Holding, now time.Time) bool {
+	if len(due.Tokens) == 0 || !now.Before(due.Until) {
+		return false
+	}
+	other := !due.Until.Equal(held.Until) || due.Counted != held.Counted || due.Logins != held.Logins || due.Required != held.Required
+	return other || slices.ContainsFunc(due.Tokens, func(t latchkey.HeldToken) bool { return !held.Holds(t.ID) })
+}
+
+// CodesLeft is how many codes of a token a machine holds still, as far as the
+// owner's authenticators tell; counted is false where its codes do not run out
+// by use, or it was removed and nobody counts them any more.
+func CodesLeft(t latchkey.HeldToken, owned []Owned) (left int, counted bool) {
+	if t.Kind != latchkey.HOTP || t.To == 0 {
+		return 0, false
+	}
+	for _, o := range owned {
+		if o.ID == t.ID {
+			return int(t.To - min(o.Next, t.To)), true
+		}
+	}
+	return 0, false
+}

@@ -69,41 +69,16 @@ func (s standing) pending() string {
 	switch {
 	case e.Removed || s.drops(s.confirmed) || e.Acked < e.Version && s.drops(s.issued):
 		return PendingRemoval
-	case e.Acked < e.Version || s.lacks():
+	case e.Acked < e.Version || policy.Lacks(s.confirmed, s.due, s.now):
 		return PendingIssue
 	}
 	return ""
 }
 
-// drops reports whether a holding lets the user in with what, or when, he
-// should not be let in any more.
-func (s standing) drops(h latchkey.Holding) bool {
-	over := !s.now.Before(s.due.Until)
-	return s.now.Before(h.Until) && slices.ContainsFunc(h.Tokens, func(t latchkey.HeldToken) bool { return over || !s.due.Holds(t.ID) })
-}
+func (s standing) drops(h latchkey.Holding) bool { return policy.Drops(h, s.due, s.now) }
 
-// lacks reports whether the next contact brings something new.
-func (s standing) lacks() bool {
-	if len(s.due.Tokens) == 0 || !s.now.Before(s.due.Until) {
-		return false
-	}
-	d, h := s.due, s.confirmed
-	other := !d.Until.Equal(h.Until) || d.Counted != h.Counted || d.Logins != h.Logins || d.Required != h.Required
-	return other || slices.ContainsFunc(d.Tokens, func(t latchkey.HeldToken) bool { return !h.Holds(t.ID) })
-}
-
-// codes is how many codes of a token the machine holds still; counted is false
-// where its codes do not run out by use.
 func (s standing) codes(t latchkey.HeldToken) (left int, counted bool) {
-	if t.Kind != latchkey.HOTP || t.To == 0 {
-		return 0, false
-	}
-	for _, o := range s.row.Owned {
-		if o.ID == t.ID {
-			return int(t.To - min(o.Next, t.To)), true
-		}
-	}
-	return 0, false // it was removed, and nobody counts its codes any more
+	return policy.CodesLeft(t, s.row.Owned)
 }
 
 // left is how many logins a holding is good for: those of the allowance, or the

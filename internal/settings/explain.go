@@ -3,6 +3,7 @@ package settings
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey"
@@ -24,6 +25,7 @@ type Subject interface {
 type Standing struct {
 	Kinds      []latchkey.Kind // that the user has authenticators of
 	Locked     bool
+	Owned      []policy.Owned       // those authenticators
 	Enrollment *latchkey.Enrollment // nil: not enrolled for offline logons here
 }
 
@@ -50,47 +52,135 @@ func (s *Settings) Explain(ctx context.Context, user, machine string, scenario l
 	if err != nil {
 		return none, err
 	}
-	p := policy.Choose(all, u)
-	return explained(p, m, facts(u, m, scenario, p, standing, s.now())), nil
+	c := claim(u, m, policy.Choose(all, u), standing, s.now())
+	online, offline := facts(u, m, scenario, c, standing)
+	return explained(m, c, standing, online, offline), nil
 }
 
-// facts are those of a logon that begins now. What only the machine knows (its
-// clock, its trust tickets) reads as nothing out of the ordinary.
-func facts(u latchkey.User, m latchkey.Machine, sc latchkey.Scenario, p *latchkey.Policy, st Standing, now time.Time) policy.Facts {
-	return policy.Facts{
-		Now: now, Scenario: sc, Signed: true, Policy: p, Usable: st.Kinds, Locked: st.Locked,
+// claim is what decides which codes of the user the machine should hold.
+func claim(u latchkey.User, m latchkey.Machine, p *latchkey.Policy, st Standing, now time.Time) policy.Claim {
+	c := policy.Claim{Policy: p, Disabled: u.Disabled, Machine: m.ID, Class: m.KeyClass, Now: now, Owned: st.Owned}
+	if e := st.Enrollment; e != nil {
+		c.Enrolled, c.Anchor = !e.Removed, e.Anchor
+	}
+	return c
+}
+
+// facts are those of a logon that begins now, on a machine that has heard of
+// everything. What only it knows (its clock, its trust tickets) reads as nothing
+// out of the ordinary.
+func facts(u latchkey.User, m latchkey.Machine, sc latchkey.Scenario, c policy.Claim, st Standing) (online, offline policy.Facts) {
+	online = policy.Facts{
+		Now: c.Now, Scenario: sc, Signed: true, Policy: c.Policy, Usable: st.Kinds, Locked: st.Locked,
 		Machine: policy.Machine{Removed: m.State == latchkey.Removed, Settings: m.Settings, KeyClass: m.KeyClass},
 		User:    policy.User{Known: true, Disabled: u.Disabled},
-		Local:   local(p, m, st.Enrollment, now),
 	}
+	due, _ := c.Due()
+	offline = online
+	offline.Usable, offline.Local = due.Kinds(), local(due, c, st)
+	return online, offline
 }
 
-func local(p *latchkey.Policy, m latchkey.Machine, e *latchkey.Enrollment, now time.Time) policy.Local {
-	if p == nil || e == nil || e.Removed || e.Anchor.IsZero() {
+func local(due latchkey.Holding, c policy.Claim, st Standing) policy.Local {
+	if len(due.Tokens) == 0 {
 		return policy.Local{}
 	}
-	limit := p.Limit(m.KeyClass)
 	return policy.Local{
 		Enrolled:    true,
-		LastDayOver: !now.Before(e.Anchor.Add(time.Duration(limit.Days) * 24 * time.Hour)),
-		UsedUp:      limit.Counted && e.Uses >= limit.Logins,
+		LastDayOver: !c.Now.Before(due.Until),
+		UsedUp:      due.Counted && st.Enrollment.Uses >= due.Logins,
+		TokenUsedUp: tokenUsedUp(st),
 	}
 }
 
-func explained(p *latchkey.Policy, m latchkey.Machine, f policy.Facts) api.Explained {
-	x := policy.Explain(f, f)
+// tokenUsedUp: the machine holds codes of hardware tokens, and all of them were
+// used.
+func tokenUsedUp(st Standing) bool {
+	has := false
+	if h := st.Enrollment.Holds; h != nil {
+		for _, t := range h.Tokens {
+			left, counted := policy.CodesLeft(t, st.Owned)
+			if counted && left > 0 {
+				return false
+			}
+			has = has || counted
+		}
+	}
+	return has
+}
+
+func explained(m latchkey.Machine, c policy.Claim, st Standing, online, offline policy.Facts) api.Explained {
+	x := policy.Explain(online, offline)
 	out := api.Explained{Online: explanation(x.Online), Offline: explanation(x.Offline), Rows: []api.ExplainedRow{}}
 	for _, r := range x.Rows {
 		out.Rows = append(out.Rows, api.ExplainedRow{Row: r.Row, State: r.State, Online: r.Online, Offline: r.Offline})
 	}
-	if p != nil {
+	if p := c.Policy; p != nil {
 		out.Policy = p.Name
 		out.Notes = append(policy.Clamped(*p, m.KeyClass), policy.Lint(*p)...)
 	}
 	if m.State != latchkey.Active {
 		out.Notes = append(out.Notes, "the machine is "+string(m.State)+": it is issued nothing")
 	}
+	out.Notes = append(out.Notes, notes(c, st)...)
 	return out
+}
+
+// notes say what the machine holds, where that is something else than what it
+// should, and what the server cannot know.
+func notes(c policy.Claim, st Standing) []string {
+	var out []string
+	due, why := c.Due()
+	if why != "" && !slices.Contains(clamps(c), why) {
+		out = append(out, "offline: "+why)
+	}
+	if e := st.Enrollment; e != nil {
+		if held, ok := confirmed(*e); ok && (policy.Drops(held, due, c.Now) || policy.Lacks(held, due, c.Now)) {
+			out = append(out, "until its next contact the machine goes by what it holds: "+inWords(held))
+		}
+	}
+	return append(out, unknowns+since(st.Enrollment))
+}
+
+// clamps are the remarks on what the machine's keys keep from the policy.
+func clamps(c policy.Claim) []string {
+	if c.Policy == nil {
+		return nil
+	}
+	return policy.Clamped(*c.Policy, c.Class)
+}
+
+// unknowns are the facts of a logon that a server does not have.
+const unknowns = "not looked at, because only the machine knows it: trust, grace, its clock, wrong codes there, and what was used there since its last report"
+
+func since(e *latchkey.Enrollment) string {
+	if e == nil || e.LastSynced.IsZero() {
+		return ""
+	}
+	return " (" + e.LastSynced.UTC().Format(time.RFC3339) + ")"
+}
+
+// confirmed is what the machine said that it holds; ok is false where the server
+// does not know.
+func confirmed(e latchkey.Enrollment) (h latchkey.Holding, ok bool) {
+	if e.Acked == 0 {
+		return h, true
+	}
+	if e.Holds == nil {
+		return h, false
+	}
+	return *e.Holds, true
+}
+
+func inWords(h latchkey.Holding) string {
+	if len(h.Tokens) == 0 {
+		return "nothing"
+	}
+	var names []string
+	for _, k := range h.Kinds() {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, " ") + ", until " + h.Until.UTC().Format(time.RFC3339)
 }
 
 func explanation(d policy.Decision) api.Explanation {

@@ -114,10 +114,17 @@ func (db *DB) Standing(ctx context.Context, user latchkey.UserID, machine latchk
 	var held []verify.Held
 	err := db.query(ctx, func(r *sql.Rows) error {
 		var h verify.Held
-		err := r.Scan(&h.Kind, &h.State.Fails)
+		var a ownedRow
+		err := r.Scan(append([]any{&h.State.Fails}, a.dest()...)...)
+		h.Kind = latchkey.Kind(a.kind.String)
 		held = append(held, h)
+		if o := a.noun(); o != nil {
+			st.Owned = append(st.Owned, *o)
+		}
 		return err
-	}, "SELECT kind, fails FROM authenticators WHERE user_id = $1 AND removed_at IS NULL ORDER BY created_at", string(user))
+	}, `SELECT a.fails, a.id, a.kind, a.next_use, a.lease_machine, lm.name, a.lease_until
+		FROM authenticators a LEFT JOIN machines lm ON lm.id = a.lease_machine
+		WHERE a.user_id = $1 AND a.removed_at IS NULL ORDER BY a.created_at, a.id`, string(user))
 	if err != nil {
 		return st, err
 	}
