@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/apiclient"
 	"latchkey/internal/policy"
@@ -65,17 +67,43 @@ func (p *program) policyTokenSize() *cobra.Command {
 		if err != nil {
 			return &usageError{err.Error(), "latchkey policy hotp-size --logins-per-day 15 --days 3"}
 		}
-		if plan.TooLarge {
-			fmt.Fprintf(p.err, "latchkey: warning: hotp.window may be %d at most: plan fewer days, or another kind of authenticator\n", policy.MaxWindow)
-		}
-		return p.print(plan, func(w io.Writer) {
-			fmt.Fprintf(w, "codes   %d\n", plan.Codes)
-			fmt.Fprintf(w, "policy  \"hotp\": {\"window\": %d, \"buffer\": %d, \"quota\": %d}\n", plan.Window, plan.Buffer, plan.Quota)
-		})
+		return p.tokenPlan(plan, days)
 	})
 	f := c.Flags()
 	f.IntVar(&logins, "logins-per-day", 0, "logins of one user on one machine")
 	f.IntVar(&days, "days", 0, "days without the server")
 	f.StringVar(&variance, "variance", variance, "reserve on top, in percent")
+	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "logins" || name == "per-day" {
+			name = "logins-per-day" // what people try first
+		}
+		return pflag.NormalizedName(name)
+	})
 	return c
+}
+
+// tokenPlan proposes settings. Of a plan that no policy can have it proposes
+// none, but says how much of it can be had.
+func (p *program) tokenPlan(plan policy.TokenPlan, days int) error {
+	if n := policy.DaysNote(days); n != "" {
+		fmt.Fprintf(p.err, "latchkey: note: %s\n", n)
+	}
+	err := p.print(plan, func(w io.Writer) {
+		if !plan.TooLarge {
+			fmt.Fprintf(w, "codes   %d\n", plan.Codes)
+			fmt.Fprintf(w, "policy  \"hotp\": {\"window\": %d, \"buffer\": %d, \"quota\": %d}\n", plan.Window, plan.Buffer, plan.Quota)
+		}
+	})
+	if err != nil || !plan.TooLarge {
+		return err
+	}
+	return latchkey.Errorf(latchkey.Invalid, "%d codes need a hotp.window of %d, and %d is the most", plan.Codes, plan.Window, policy.MaxWindow).
+		WithHint("so many logins fit for %s, or as many days with %s; another kind of authenticator has no such limit", count(plan.MostDays, "day"), count(plan.MostLogins, "login")+" a day")
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

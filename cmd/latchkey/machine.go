@@ -102,15 +102,22 @@ func (p *program) machineMode(mode latchkey.Mode, done string) func(context.Cont
 func (p *program) machineExempt() *cobra.Command {
 	var reason, until string
 	c := verb("exempt MACHINE", "Ask nobody for a while; recorded and reported", func(ctx context.Context, args []string) error {
+		m, forever := latchkey.Exempt, until == "never"
+		change := api.MachineChange{Mode: &m, Reason: &reason}
+		if forever {
+			change.ExemptForever = &forever
+			fmt.Fprintln(p.err, "latchkey: note: whoever has a password gets in there without a factor until you end it; machine list shows it as \"exempt for good\"")
+			return p.change(ctx, args[0], change, "exempt for good")
+		}
 		end, err := parseUntil(until, now())
 		if err != nil {
 			return err
 		}
-		m := latchkey.Exempt
-		return p.change(ctx, args[0], api.MachineChange{Mode: &m, Reason: &reason, ExemptUntil: &end}, "exempt until %s", when(end))
+		change.ExemptUntil = &end
+		return p.change(ctx, args[0], change, "exempt until %s", when(end))
 	})
 	c.Flags().StringVar(&reason, "reason", "", "why, for the audit trail")
-	c.Flags().StringVar(&until, "until", "", "2027-01-31, 2027-01-31T18:00:00Z, or from now: 12h, 30d")
+	c.Flags().StringVar(&until, "until", "", "2027-01-31, 2027-01-31T18:00:00Z, from now: 12h, 30d, or never")
 	for _, f := range []string{"reason", "until"} {
 		if err := c.MarkFlagRequired(f); err != nil {
 			panic(err) // the flag is defined above

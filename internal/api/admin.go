@@ -101,6 +101,7 @@ type Machine struct {
 type MachineChange struct {
 	Mode          *latchkey.Mode     `json:"mode,omitempty"`
 	ExemptUntil   *time.Time         `json:"exempt_until,omitempty"`
+	ExemptForever *bool              `json:"exempt_forever,omitempty"` // in place of an end
 	Reason        *string            `json:"reason,omitempty"`
 	UnknownUsers  *latchkey.Fallback `json:"unknown_users,omitempty"`
 	MatchLocal    *bool              `json:"match_local,omitempty"`

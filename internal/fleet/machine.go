@@ -89,6 +89,7 @@ func (f *Fleet) Change(ctx context.Context, actor, machine string, c api.Machine
 	e.Detail["mode"] = string(m.Settings.Mode)
 	if m.Settings.Mode == latchkey.Exempt {
 		e.Detail["reason"] = m.Settings.ExemptReason
+		e.Detail["until"] = "never"
 		if u := m.Settings.ExemptUntil; !u.IsZero() {
 			e.Detail["until"] = u.UTC().Format(time.RFC3339)
 		}
@@ -103,12 +104,31 @@ func (f *Fleet) changed(s latchkey.MachineSettings, c api.MachineChange) (latchk
 	if c.Mode != nil {
 		s.Mode, s.ExemptReason, s.ExemptUntil = *c.Mode, "", time.Time{}
 	}
+	if err := lasts(c); err != nil {
+		return s, err
+	}
 	set(&s.ExemptUntil, c.ExemptUntil)
+	if c.ExemptForever != nil && *c.ExemptForever {
+		s.ExemptUntil = time.Time{}
+	}
 	set(&s.ExemptReason, c.Reason)
 	set(&s.UnknownUsers, c.UnknownUsers)
 	set(&s.MatchLocal, c.MatchLocal)
 	set(&s.TrustOnEnforced, c.TrustEnforced)
 	return s, f.check(s)
+}
+
+// lasts refuses an exemption without an end that nobody asked for in so many
+// words: a forgotten field would waive everybody for good.
+func lasts(c api.MachineChange) error {
+	forever := c.ExemptForever != nil && *c.ExemptForever
+	switch {
+	case c.ExemptUntil != nil && (forever || c.ExemptUntil.IsZero()):
+		return latchkey.Errorf(latchkey.Invalid, "an exemption ends at a time, or never: not both")
+	case c.Mode != nil && *c.Mode == latchkey.Exempt && c.ExemptUntil == nil && !forever:
+		return latchkey.Errorf(latchkey.Invalid, "an exemption needs an end").WithHint("--until 30d; for good it has to be asked for: --until never (exempt_forever in the API)")
+	}
+	return nil
 }
 
 func set[T any](to *T, from *T) {

@@ -40,6 +40,9 @@ var sentences = map[latchkey.Reason]string{
 	latchkey.Cancelled:           "Cancelled.",
 }
 
+// DaysOver is what a person reads where the days ended and not the logins.
+const DaysOver = "The days for offline logins are over on this machine. Connect to the network and sign in once, or ask the help desk."
+
 // What a person reads about a hardware token whose codes on the machine end:
 // every press from here on leads it further away.
 const (

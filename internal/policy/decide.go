@@ -172,7 +172,7 @@ func tooFewOnline(f Facts) (Decision, bool) {
 
 func limitReached(f Facts) (Decision, bool) {
 	if f.Offline && f.Local.Enrolled && f.spent() {
-		return deny(latchkey.OfflineLimitReached)
+		return Decision{Action: Deny, Reason: latchkey.OfflineLimitReached, DaysOver: f.Local.LastDayOver}, true
 	}
 	return pass()
 }

@@ -26,6 +26,8 @@ type Decision struct {
 	// TokenUsedUp: the limit that was reached is the hardware token's, of which
 	// no code is left here.
 	TokenUsedUp bool
+	// DaysOver: the limit that was reached is that of the days.
+	DaysOver bool
 	// Emergency: an emergency code of this machine may be asked for first.
 	Emergency bool
 	// Bypass: a bypass code may be asked for first.

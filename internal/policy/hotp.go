@@ -1,6 +1,10 @@
 package policy
 
-import "latchkey"
+import (
+	"fmt"
+
+	"latchkey"
+)
 
 // single is how far past the codes that machines were handed a token may be.
 const single = 10
@@ -24,6 +28,9 @@ type TokenPlan struct {
 	Buffer   int  `json:"buffer"` // hotp.buffer
 	Quota    int  `json:"quota"`  // hotp.quota
 	TooLarge bool `json:"too_large"`
+	// Where it is too large: how long, or how many logins a day, would fit.
+	MostDays   int `json:"most_days,omitempty"`
+	MostLogins int `json:"most_logins_per_day,omitempty"`
 }
 
 // PlanToken says how many codes a machine needs for days without the server:
@@ -42,7 +49,23 @@ func PlanToken(loginsPerDay, days, variance int) (TokenPlan, error) {
 	}
 	buffer := latchkey.BuiltinPolicy().HOTP.Buffer
 	codes := (loginsPerDay*days*(100+variance) + 99) / 100
-	return TokenPlan{
-		Codes: codes, Window: codes + buffer, Buffer: buffer, Quota: codes, TooLarge: codes+buffer > MaxWindow,
-	}, nil
+	plan := TokenPlan{Codes: codes, Window: codes + buffer, Buffer: buffer, Quota: codes, TooLarge: codes+buffer > MaxWindow}
+	if plan.TooLarge {
+		room := (MaxWindow - buffer) * 100
+		plan.MostDays, plan.MostLogins = room/(loginsPerDay*(100+variance)), room/(days*(100+variance))
+	}
+	return plan, nil
+}
+
+// DaysNote says where a policy gives fewer offline days than a trip has; "" where
+// every machine may have as many.
+func DaysNote(days int) string {
+	soft := latchkey.Software.MaxOfflineDays()
+	switch {
+	case days > MaxDays:
+		return fmt.Sprintf("offline.days is %d at most: plan an online login in between", MaxDays)
+	case days > soft:
+		return fmt.Sprintf("machines of key class S or V are held to %d days: plan an online login in between, or use machines with a TPM", soft)
+	}
+	return ""
 }

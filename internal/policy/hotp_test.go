@@ -20,6 +20,20 @@ func TestE07HowManyCodesATravellerNeeds(t *testing.T) {
 	if got, err := policy.PlanToken(830, 1, 20); err != nil || got.Codes != 996 || !got.TooLarge {
 		t.Errorf("past the greatest window: %+v, %v", got, err)
 	}
+	for _, tc := range [][4]int{{500, 7, 1, 118}, {50, 30, 16, 27}, {5000, 1, 0, 829}, {1, 10_000, 829, 0}} {
+		got, err := policy.PlanToken(tc[0], tc[1], 20)
+		if err != nil || !got.TooLarge || got.MostDays != tc[2] || got.MostLogins != tc[3] {
+			t.Errorf("%v: %+v, %v", tc, got, err)
+		}
+		for _, fits := range [][2]int{{tc[0], tc[2]}, {tc[3], tc[1]}} {
+			if fits[0] == 0 || fits[1] == 0 {
+				continue
+			}
+			if got, err := policy.PlanToken(fits[0], fits[1], 20); err != nil || got.TooLarge {
+				t.Errorf("the most that fits, %v, is %+v, %v", fits, got, err)
+			}
+		}
+	}
 	for _, bad := range [][3]int{{0, 3, 20}, {15, 0, 20}, {15, 3, -1}, {-1, 3, 20}, {1 << 40, 1 << 40, 20}, {15, 3, 1 << 40}} {
 		if got, err := policy.PlanToken(bad[0], bad[1], bad[2]); latchkey.CodeOf(err) != latchkey.Invalid {
 			t.Errorf("%v: %+v, %v", bad, got, err)

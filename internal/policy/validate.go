@@ -156,7 +156,9 @@ func hotp(p latchkey.Policy) error {
 		return nil
 	}
 	if *h.Quota < 1 || *h.Quota > h.Window-h.Buffer {
-		return bad("hotp.quota must be 1 to %d, which is hotp.window minus hotp.buffer: codes handed to a machine must stay findable by the server", h.Window-h.Buffer)
+		most := h.Window - h.Buffer
+		return latchkey.Errorf(latchkey.Invalid, "hotp.quota must be 1 to %d, which is hotp.window minus hotp.buffer: codes handed to a machine must stay findable by the server", most).
+			WithHint("set hotp.quota to at most %d, too, or to null, which is as much as fits", most)
 	}
 	return nil
 }

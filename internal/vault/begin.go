@@ -52,8 +52,11 @@ func (s *scene) verdict() latchkey.Verdict {
 		return latchkey.DenyVerdict(latchkey.InternalError)
 	}
 	w := latchkey.Verdict{Outcome: d.Outcome(), Reason: d.Reason}
-	if d.TokenUsedUp {
+	switch {
+	case d.TokenUsedUp:
 		w.Text = logon.TokenUsedUp
+	case d.DaysOver:
+		w.Text = logon.DaysOver
 	}
 	return w
 }
