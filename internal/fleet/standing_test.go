@@ -110,6 +110,26 @@ func TestL14TheReportSaysWhatTheMachineHolds(t *testing.T) {
 	}
 }
 
+// Approval waits for an administrator, not for the machine.
+func TestTheReportSaysThatAQuarantinedMachineGetsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.user("ana", latchkey.TOTP)
+	pc := w.machine("pc")
+	w.expect(pc.login("ana", w.code(0)), "allow verified_online")
+	pc.settle(u)
+	w.user("ben", latchkey.HOTP)
+	w.expect(pc.login("ben", counter(0)), "allow verified_online")
+	pc.offline(u, "aut_none", 1)
+	if got := pc.sync(); got.State != "quarantined" {
+		t.Fatalf("the machine is %s", got.State)
+	}
+	w.expect(w.reported("ana", "pc"), "[totp] 150 +168h0m0s")
+	w.must(w.db.SetDisabled(w.ctx, u, true, latchkey.Event{Kind: latchkey.UserDisabled}))
+	w.expect(w.reported("ana", "pc"), "[totp] 150 +168h0m0s pending removal: the account is disabled")
+	w.expect(w.reported("ben", "pc"), "[] 0 never: the machine is quarantined: it is issued nothing")
+}
+
 // What was made for a machine and not confirmed may have come through.
 func TestTheReportExpectsTheWorstOfWhatWasNotConfirmed(t *testing.T) {
 	t.Parallel()

@@ -69,7 +69,7 @@ func (s standing) pending() string {
 	switch {
 	case e.Removed || s.drops(s.confirmed) || e.Acked < e.Version && s.drops(s.issued):
 		return PendingRemoval
-	case e.Acked < e.Version || policy.Lacks(s.confirmed, s.due, s.now):
+	case e.Acked < e.Version || s.row.Machine.State == latchkey.Active && policy.Lacks(s.confirmed, s.due, s.now):
 		return PendingIssue
 	}
 	return ""
@@ -120,6 +120,8 @@ func (s standing) notReady() string {
 	switch {
 	case s.why != "":
 		return s.why
+	case len(s.confirmed.Tokens) == 0 && s.row.Machine.State != latchkey.Active:
+		return "the machine is " + string(s.row.Machine.State) + ": it is issued nothing"
 	case len(s.confirmed.Tokens) == 0:
 		return "the machine has not confirmed yet that it holds his codes"
 	case !s.now.Before(s.confirmed.Until):
