@@ -67,6 +67,7 @@ type Verdict struct {
 	Left    *Left  // offline allowance, where it is known
 	Retry   time.Time
 	Offline bool
+	Asked   Kind // what the last answer was for; "" where none was given
 }
 
 // Deny returns a denial with its reason.

@@ -37,6 +37,21 @@ func TestATokenThatIsAheadComesBackByTwoCodes(t *testing.T) {
 	w.expect(w.login("ana", press(t, 32)), "allow verified_online")
 }
 
+func TestE15AWrongCodeOfATokenDoesNotSendPeopleOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.hotp(w.user("ana"))
+	l, a := w.logon("ana"), w.authn.ForMachine(w.machine)
+	turn, err := a.Begin(w.ctx, l)
+	w.must(err)
+	r, err := a.Answer(w.ctx, l, latchkey.Answer{Prompt: turn.Prompt.ID, State: turn.Prompt.State, Value: secret.Bytes(press(t, 47))})
+	w.must(err)
+	want := "That code is not right. Try the code that your hardware token shows now. If it is refused too, press no more: ask the help desk."
+	if r.Verdict == nil || r.Verdict.Text != want {
+		t.Errorf("said %+v", r.Verdict)
+	}
+}
+
 func TestTheQuestionForTheNextCodeSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -139,7 +139,7 @@ func (a *Authority) check(ctx context.Context, h hearing, p logon.Progress, name
 	case errors.Is(err, verify.ErrReplayed):
 		return a.end(ctx, h, ruling{outcome: latchkey.Denied, reason: latchkey.CodeAlreadyUsed}, set)
 	case errors.Is(err, verify.ErrWrong):
-		return a.wrong(ctx, h, after, set)
+		return a.wrong(ctx, h, p.Chosen, after, set)
 	case err != nil:
 		return Result{}, fmt.Errorf("verifying: %w", err)
 	}
@@ -157,7 +157,7 @@ func verified(held []verify.Held, p logon.Progress, ans latchkey.Answer, now tim
 
 // wrong charges. The charge that reaches the lock locks for the longest wait,
 // whatever the kinds were that the failures came from; the next logon says so.
-func (a *Authority) wrong(ctx context.Context, h hearing, after []verify.Held, set *settling) (Result, error) {
+func (a *Authority) wrong(ctx context.Context, h hearing, asked latchkey.Kind, after []verify.Held, set *settling) (Result, error) {
 	if verify.LockedOut(after) {
 		until := h.now.Add(verify.LongWait)
 		for i := range after {
@@ -167,7 +167,7 @@ func (a *Authority) wrong(ctx context.Context, h hearing, after []verify.Held, s
 		}
 	}
 	set.move(h.who.Held, after)
-	return a.end(ctx, h, ruling{outcome: latchkey.Denied, reason: latchkey.WrongCode}, set)
+	return a.end(ctx, h, ruling{outcome: latchkey.Denied, reason: latchkey.WrongCode, asked: asked}, set)
 }
 
 // right settles a right answer: the next question, or the success.

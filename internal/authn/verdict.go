@@ -17,15 +17,16 @@ import (
 type ruling struct {
 	outcome latchkey.Outcome
 	reason  latchkey.Reason
-	until   time.Time // locked, throttled: when to try again
+	until   time.Time     // locked, throttled: when to try again
+	asked   latchkey.Kind // wrong code: of what
 }
 
 func throttled(until time.Time) ruling {
-	return ruling{latchkey.Denied, latchkey.Throttled, until}
+	return ruling{outcome: latchkey.Denied, reason: latchkey.Throttled, until: until}
 }
 
 func locked(until time.Time) ruling {
-	return ruling{latchkey.Locked, latchkey.LockedOut, until}
+	return ruling{outcome: latchkey.Locked, reason: latchkey.LockedOut, until: until}
 }
 
 // sticky reports whether the cause of a refusal stays, so that the machine keeps
@@ -168,7 +169,7 @@ func (a *Authority) write(h hearing, v ruling, event string, version uint64) *ap
 	out := &api.Verdict{
 		Deployment: a.keys.Deployment, Machine: a.machine, Logon: h.logon.ID, At: h.now.UnixMilli(),
 		Version: version, Outcome: v.outcome, Reason: v.reason, Event: event,
-		Text:   logon.Sentence(latchkey.Verdict{Outcome: v.outcome, Reason: v.reason, Retry: v.until}, h.now),
+		Text:   logon.Sentence(latchkey.Verdict{Outcome: v.outcome, Reason: v.reason, Retry: v.until, Asked: v.asked}, h.now),
 		Sticky: h.sticky(v), Floors: []latchkey.Floor{},
 	}
 	if h.who != nil {

@@ -124,8 +124,12 @@ func TestPromptsSayWhatIsLeft(t *testing.T) {
 		"One-time code (2 offline logins left with this token)":               {Kinds: token, Offline: true, Left: three, TokenCodes: &two},
 		"One-time code (3 offline logins left)":                               {Kinds: token, Offline: true, Left: three, TokenCodes: &four},
 		"One-time code (4 offline logins left with this token, until 28 Nov)": {Kinds: token, Offline: true, Left: &latchkey.Left{Until: until}, TokenCodes: &four},
-		"One-time code (4 offline logins left)":                               {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Logins: 4}, TokenCodes: &two},
-		"Choose how to confirm that it is you":                                {Kinds: []latchkey.Kind{latchkey.TOTP, latchkey.HOTP}},
+		"One-time code (offline, until 29 Nov)":                               {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Until: until.AddDate(0, 0, 1)}},
+		"One-time code of your authenticator app. Do not press your hardware token, its codes are used up here (3 offline logins left)": {
+			Kinds: one, Offline: true, Left: three, TokenUsedUp: true,
+		},
+		"One-time code (4 offline logins left)": {Kinds: one, Offline: true, Left: &latchkey.Left{Counted: true, Logins: 4}, TokenCodes: &two},
+		"Choose how to confirm that it is you":  {Kinds: []latchkey.Kind{latchkey.TOTP, latchkey.HOTP}},
 	} {
 		if p, _ := q.Next(logon.Progress{}); p.Label != want {
 			t.Errorf("label %q, want %q", p.Label, want)

@@ -38,6 +38,9 @@ type Question struct {
 	// TokenCodes is how many codes of his hardware token the machine holds
 	// still; nil where that bounds nothing.
 	TokenCodes *int
+	// TokenUsedUp: the machine holds no more codes of his hardware token, so that
+	// only other kinds are asked for.
+	TokenUsedUp bool
 	// Zone is the person's time zone for dates; nil means UTC.
 	Zone *time.Location
 }
@@ -86,6 +89,9 @@ func (q Question) choice(p Progress, open []latchkey.Kind) latchkey.Prompt {
 
 func (q Question) secret(p Progress) latchkey.Prompt {
 	label := askLabel(p.Chosen)
+	if q.TokenUsedUp && p.Chosen == latchkey.TOTP {
+		label = "One-time code of your authenticator app. Do not press your hardware token, its codes are used up here"
+	}
 	if p.Ahead != nil {
 		label = "That code is ahead. Press the token once more and type the next code"
 	}
@@ -129,11 +135,12 @@ func (q Question) remains(asked latchkey.Kind) string {
 		return ""
 	}
 	var parts []string
+	counted := q.Left.Counted && q.Left.Logins > 0 // with none left only what draws nothing is asked for
 	codes := asked == latchkey.HOTP && q.TokenCodes != nil && (!q.Left.Counted || *q.TokenCodes < q.Left.Logins)
 	switch {
 	case codes:
 		parts = append(parts, plural(*q.TokenCodes, "offline login")+" left with this token")
-	case q.Left.Counted:
+	case counted:
 		parts = append(parts, plural(q.Left.Logins, "offline login")+" left")
 	}
 	if !q.Left.Until.IsZero() {
@@ -142,7 +149,7 @@ func (q Question) remains(asked latchkey.Kind) string {
 	if len(parts) == 0 {
 		return " (offline)"
 	}
-	if !q.Left.Counted && !codes {
+	if !counted && !codes {
 		parts[0] = "offline, " + parts[0]
 	}
 	return " (" + strings.Join(parts, ", ") + ")"

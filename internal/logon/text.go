@@ -23,7 +23,6 @@ var sentences = map[latchkey.Reason]string{
 	latchkey.SkippedUnreachable:  "The server cannot be reached; your policy lets you in without confirmation.",
 	latchkey.SkippedNotEnrolled:  "You have no authenticator yet; your policy lets you in without one. Enroll one soon.",
 	latchkey.LogOnly:             "Confirmation is being tried out and was not asked.",
-	latchkey.WrongCode:           "That code is not right. Wait for the next code and try again.",
 	latchkey.CodeAlreadyUsed:     "This code was already used. Use the next one.",
 	latchkey.LockedOut:           "Too many wrong codes: this login is locked. Connect to the network and sign in once, or ask the help desk.",
 	latchkey.NotEnrolled:         "You have no authenticator that may be used here. Enroll one in the portal, or ask the help desk.",
@@ -46,18 +45,37 @@ const DaysOver = "The days for offline logins are over on this machine. Connect 
 // What a person reads about a hardware token whose codes on the machine end:
 // every press from here on leads it further away.
 const (
+	TokenAtItsEnd = "That is the last code of your hardware token that this machine holds, and it comes too early. Do not press it again. Connect to the network and sign in once."
+	NotTheToken   = "That code is not right. Type the code of your authenticator app: this machine holds no more codes of your hardware token, do not press it."
+	NothingLeft   = "Verified offline. No offline login is left: connect to the network before the next one."
 	TokenUsedUp   = "This machine holds no more codes of your hardware token. Do not press it again. Connect to the network and sign in once, or ask the help desk for an emergency code."
 	LastTokenCode = "Verified offline. That was the last code of your hardware token that this machine holds: do not press it again before you have connected to the network and signed in once."
 )
 
 func sentence(v latchkey.Verdict, now time.Time) string {
 	switch v.Reason {
+	case latchkey.WrongCode:
+		return "That code is not right. " + again(v)
 	case latchkey.Throttled:
 		return "Too many wrong codes. Try again in " + waitWords(v.Retry.Sub(now)) + "."
 	case latchkey.VerifiedOffline:
 		return "Verified offline." + leftWords(v.Left)
 	}
 	return sentences[v.Reason]
+}
+
+// again says how to try again after a wrong code. An app shows another code by
+// itself; each press of a token leads it further away from who checks its codes.
+func again(v latchkey.Verdict) string {
+	switch {
+	case v.Asked == latchkey.TOTP:
+		return "Wait for the next code and try again."
+	case v.Asked == latchkey.HOTP && v.Offline:
+		return "Try the code that your hardware token shows now. If it is refused too, press no more: connect to the network and sign in once."
+	case v.Asked == latchkey.HOTP:
+		return "Try the code that your hardware token shows now. If it is refused too, press no more: ask the help desk."
+	}
+	return "Try again."
 }
 
 // leftWords says what is left after an offline login.

@@ -25,10 +25,19 @@ func TestOfflineTooATokenThatIsAheadNeedsTwoCodes(t *testing.T) {
 	expect(t, w.login(latchkey.Console, w.hotp(13)), allowed)
 }
 
-func TestTheLastCodeOfTheBookIsNoFirstOfTwo(t *testing.T) {
+// E15: 29 is the last code that the machine holds. The one that would have to
+// follow it is not known here: whoever types it is told to stop, and pays nothing.
+func TestE15TheLastCodeOfTheBookIsNoFirstOfTwo(t *testing.T) {
 	t.Parallel()
 	w, _ := offline(t, withToken(t))
-	expect(t, w.login(latchkey.Console, w.hotp(29)), wrongCode) // 29 is the last that the machine holds
+	for range 12 { // twelve charges would lock
+		l := w.logon(latchkey.Console)
+		end := w.answer(l, w.begin(l).Prompt, w.hotp(29))
+		expect(t, said(end), "deny offline_limit_reached")
+		if !strings.Contains(end.Verdict.Text, "Do not press it again. Connect to the network") {
+			t.Errorf("said %q", end.Verdict.Text)
+		}
+	}
 	expect(t, w.login(latchkey.Console, w.hotp(30)), wrongCode)
 	expect(t, w.login(latchkey.Console, w.hotp(28), w.hotp(29)), allowed)
 }
@@ -67,7 +76,7 @@ func TestE15ATokenWithoutCodesSaysStop(t *testing.T) {
 	}
 }
 
-func TestATokenWithoutCodesLeavesTheApp(t *testing.T) {
+func TestE15ATokenWithoutCodesLeavesTheApp(t *testing.T) {
 	t.Parallel()
 	w, _ := offline(t, func(u *user) {
 		s := hotpSource(t)
@@ -75,7 +84,54 @@ func TestATokenWithoutCodesLeavesTheApp(t *testing.T) {
 		u.sources = append(u.sources, s)
 	})
 	expect(t, w.login(latchkey.Console, "hotp", w.hotp(0)), allowed)
+	l := w.logon(latchkey.Console)
+	prompt := w.begin(l).Prompt
+	if !strings.Contains(prompt.Label, "code of your authenticator app. Do not press your hardware token") {
+		t.Errorf("asked %q", prompt.Label)
+	}
+	end := w.answer(l, prompt, w.hotp(1))
+	expect(t, said(end), wrongCode)
+	if !strings.Contains(end.Verdict.Text, "do not press it") || strings.Contains(end.Verdict.Text, "next code") {
+		t.Errorf("said %q", end.Verdict.Text)
+	}
 	expect(t, w.login(latchkey.Console, w.totp(w.wall)), allowed)
+}
+
+// E15: the next code of an app comes by itself; that of a token takes a press,
+// and each press leads it further away.
+func TestE15AWrongCodeSaysWhatToDoWithWhatHeHas(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		has  func(*user)
+		want string
+	}{
+		"an app":  {asIs, "That code is not right. Wait for the next code and try again."},
+		"a token": {withToken(t), "That code is not right. Try the code that your hardware token shows now. If it is refused too, press no more: connect to the network and sign in once."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := offline(t, tc.has)
+			l := w.logon(latchkey.Console)
+			expect(t, w.answer(l, w.begin(l).Prompt, w.wrong()).Verdict.Text, tc.want)
+		})
+	}
+}
+
+// What draws nothing from the allowance goes on when it is used up, and does not
+// call itself the last login.
+func TestAnUnlockWithNothingLeftSaysSo(t *testing.T) {
+	t.Parallel()
+	w, _ := offline(t, func(u *user) { *u.policy.Offline.Logins = 1 })
+	l := w.logon(latchkey.Console)
+	first := w.answer(l, w.begin(l).Prompt, w.totp(w.wall))
+	expect(t, first.Verdict.Text, "Verified offline. That was the last offline login: connect to the network before the next one.")
+	w.pass(time.Minute)
+	l = w.logon(latchkey.Unlock)
+	prompt := w.begin(l).Prompt
+	expect(t, prompt.Label, "One-time code (offline, until 27 Nov)")
+	unlocked := w.answer(l, prompt, w.totp(w.wall))
+	expect(t, said(unlocked), allowed)
+	expect(t, unlocked.Verdict.Text, "Verified offline. No offline login is left: connect to the network before the next one.")
 }
 
 // B10: a new book begins where the token stands on the server. The codes just

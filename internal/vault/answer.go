@@ -75,6 +75,11 @@ func (v *Vault) check(s *scene, q logon.Question, p logon.Progress, a latchkey.A
 		if id, n, ok := verify.Ahead(before, p.Chosen, a, s.now); ok {
 			return v.ask(s, q, p.Behind(id, n))
 		}
+		if verify.AtTheEnd(before, p.Chosen, a, s.now) {
+			w := latchkey.DenyVerdict(latchkey.OfflineLimitReached)
+			w.Text = logon.TokenAtItsEnd
+			return v.conclude(s, v.ledger.draft(), w, e)
+		}
 	}
 	switch {
 	case errors.Is(err, verify.ErrThrottled):
@@ -110,7 +115,10 @@ func (v *Vault) charge(s *scene, after []verify.Held, e api.Report) (logon.Turn,
 		r.Uses++
 	}
 	w := latchkey.DenyVerdict(latchkey.WrongCode)
-	w.Retry = verify.RetryAt(after, e.Kind)
+	w.Retry, w.Asked = verify.RetryAt(after, e.Kind), e.Kind
+	if e.Kind == latchkey.TOTP && s.facts.Local.TokenUsedUp {
+		w.Text = logon.NotTheToken
+	}
 	return v.conclude(s, d, w, e)
 }
 
@@ -146,8 +154,12 @@ func (v *Vault) succeed(s *scene, d *draft, r *record, e api.Report) (logon.Turn
 	w := latchkey.Verdict{Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOffline}
 	s.record = r
 	w.Left = v.remaining(s)
-	if n, ok := s.tokenCodes(); ok && n == 0 && e.Kind == latchkey.HOTP {
+	n, ok := s.tokenCodes()
+	switch {
+	case ok && n == 0 && e.Kind == latchkey.HOTP:
 		w.Text = logon.LastTokenCode
+	case s.facts.Local.UsedUp: // before this login, which drew nothing
+		w.Text = logon.NothingLeft
 	}
 	t, err := v.conclude(s, d, w, e)
 	if err == nil {

@@ -245,7 +245,8 @@ func (v *Vault) left(s *scene) *latchkey.Left {
 // question is what the decision asks for.
 func (v *Vault) question(s *scene) logon.Question {
 	return logon.Question{
-		Required: s.decided.Required, Kinds: s.decided.Kinds, Offline: true, Left: v.left(s), TokenCodes: s.tokensLeft(),
+		Required: s.decided.Required, Kinds: s.decided.Kinds, Offline: true, Left: v.left(s),
+		TokenCodes: s.tokensLeft(), TokenUsedUp: s.facts.Local.TokenUsedUp,
 	}
 }
 

@@ -14,6 +14,20 @@ import (
 // where the code that follows is not known, or while the kind must wait. It is
 // asked after Check found the answer wrong, and charges nothing.
 func Ahead(held []Held, kind latchkey.Kind, a latchkey.Answer, now time.Time) (id latchkey.AuthenticatorID, n uint64, ok bool) {
+	return ahead(held, kind, a, now, true)
+}
+
+// AtTheEnd reports whether an answer is a code that is further ahead than one
+// may be and the last one that is known: right, and of no use. Asked after Ahead
+// found nothing, it charges nothing either.
+func AtTheEnd(held []Held, kind latchkey.Kind, a latchkey.Answer, now time.Time) bool {
+	_, _, ok := ahead(held, kind, a, now, false)
+	return ok
+}
+
+// ahead finds a code that is ahead, of those whose next one is known or of the
+// others.
+func ahead(held []Held, kind latchkey.Kind, a latchkey.Answer, now time.Time, followed bool) (id latchkey.AuthenticatorID, n uint64, ok bool) {
 	if kind != latchkey.HOTP || now.Before(RetryAt(held, kind)) {
 		return "", 0, false
 	}
@@ -26,7 +40,7 @@ func Ahead(held []Held, kind latchkey.Kind, a latchkey.Answer, now time.Time) (i
 		if !fresh || ok {
 			continue
 		}
-		if _, known := h.Codes.At(at + 1); known {
+		if _, known := h.Codes.At(at + 1); known == followed {
 			id, n, ok = h.ID, at, true
 		}
 	}

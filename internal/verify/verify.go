@@ -30,7 +30,9 @@ var (
 const ReplayWindow = 10
 
 // SingleCode is how far an HOTP token may be ahead when one code is enough
-// (RFC 4226 section 7.4: the window stays as small as is usable).
+// (RFC 4226 section 7.4: the window stays as small as is usable). The code that
+// is expected is 0 ahead, so eleven codes are good alone; the twelfth is more
+// than SingleCode ahead and asks for the one after it.
 const SingleCode = 10
 
 // Check verifies a against c. The returned state must be durable before the
