@@ -3,6 +3,7 @@ package logon_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,6 +169,11 @@ func TestEveryRefusalHasASentence(t *testing.T) {
 		s := logon.Sentence(latchkey.Verdict{Outcome: latchkey.Denied, Reason: r, Retry: now.Add(90 * time.Second)}, now)
 		if len(s) < 9 {
 			t.Errorf("%s: %q", r, s)
+		}
+		for _, missing := range []string{"emergency", "portal"} { // until they are built
+			if strings.Contains(s, missing) {
+				t.Errorf("%s sends people to what does not exist: %q", r, s)
+			}
 		}
 	}
 	if s := logon.Sentence(latchkey.Verdict{Outcome: latchkey.Allowed, Reason: latchkey.VerifiedOnline}, now); s != "" {

@@ -21,34 +21,35 @@ func Sentence(v latchkey.Verdict, now time.Time) string {
 
 var sentences = map[latchkey.Reason]string{
 	latchkey.SkippedUnreachable:  "The server cannot be reached; your policy lets you in without confirmation.",
-	latchkey.SkippedNotEnrolled:  "You have no authenticator yet; your policy lets you in without one. Enroll one soon.",
+	latchkey.SkippedNotEnrolled:  "You have no authenticator yet; your policy lets you in without one. Ask the help desk for one.",
 	latchkey.LogOnly:             "Confirmation is being tried out and was not asked.",
 	latchkey.CodeAlreadyUsed:     "This code was already used. Use the next one.",
 	latchkey.LockedOut:           "Too many wrong codes: this login is locked. Connect to the network and sign in once, or ask the help desk.",
-	latchkey.NotEnrolled:         "You have no authenticator that may be used here. Enroll one in the portal, or ask the help desk.",
-	latchkey.NotEnrolledHere:     "You cannot log in offline on this machine yet. Connect to the network and sign in once, or ask the help desk for an emergency code.",
+	latchkey.NotEnrolled:         "You have no authenticator that may be used here. Ask the help desk for one.",
+	latchkey.NotEnrolledHere:     "You cannot log in offline on this machine yet. Connect to the network and sign in once.",
 	latchkey.NoPolicy:            "This machine asks everyone, and no policy covers this account. Ask the help desk.",
 	latchkey.AccountDisabled:     "This account is disabled. Ask the help desk.",
 	latchkey.MachineRemoved:      "This machine was removed from the server. Ask the help desk.",
 	latchkey.UnknownIdentity:     "This account is not known here. Check the name, or ask the help desk.",
-	latchkey.OfflineLimitReached: "Offline logins are used up. Connect to the network and sign in once, or ask the help desk for an emergency code. Do not press a hardware token again.",
+	latchkey.OfflineLimitReached: "Offline logins are used up. Connect to the network and sign in once.",
 	latchkey.ClockBehind:         "The clock of this machine is behind, so codes of an app cannot be checked. Set the clock or connect to the network, or use another authenticator.",
 	latchkey.ConditionFailed:     "Logging in is not allowed here or now. Ask the help desk.",
 	latchkey.ServerUnreachable:   "The server cannot be reached, and offline logins are switched off. Connect to the network and try again.",
-	latchkey.StateCorrupt:        "This machine cannot read its own records. Connect to the network, or ask the help desk for an emergency code.",
+	latchkey.StateCorrupt:        "This machine cannot read its own records. Connect to the network and sign in once.",
 	latchkey.Cancelled:           "Cancelled.",
 }
 
 // DaysOver is what a person reads where the days ended and not the logins.
-const DaysOver = "The days for offline logins are over on this machine. Connect to the network and sign in once, or ask the help desk."
+const DaysOver = "The days for offline logins are over on this machine. Connect to the network and sign in once."
 
 // What a person reads about a hardware token whose codes on the machine end:
 // every press from here on leads it further away.
 const (
 	TokenAtItsEnd = "That is the last code of your hardware token that this machine holds, and it comes too early. Do not press it again. Connect to the network and sign in once."
 	NotTheToken   = "That code is not right. Type the code of your authenticator app: this machine holds no more codes of your hardware token, do not press it."
+	PressNoMore   = " Do not press your hardware token again before that."
 	NothingLeft   = "Verified offline. No offline login is left: connect to the network before the next one."
-	TokenUsedUp   = "This machine holds no more codes of your hardware token. Do not press it again. Connect to the network and sign in once, or ask the help desk for an emergency code."
+	TokenUsedUp   = "This machine holds no more codes of your hardware token. Do not press it again. Connect to the network and sign in once."
 	LastTokenCode = "Verified offline. That was the last code of your hardware token that this machine holds: do not press it again before you have connected to the network and signed in once."
 )
 

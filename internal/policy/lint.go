@@ -41,7 +41,7 @@ func lintScenarios(p latchkey.Policy, say func(bool, string, ...any)) {
 func lintOffline(p latchkey.Policy, say func(bool, string, ...any)) {
 	o := p.Offline
 	if !o.Enabled {
-		say(p.Unreachable != latchkey.Skip, "offline.enabled=false: while the server is unreachable nobody enters, except by emergency code")
+		say(p.Unreachable != latchkey.Skip, "offline.enabled=false: while the server is unreachable nobody enters")
 		return
 	}
 	soft := latchkey.Software.MaxOfflineDays()
@@ -51,5 +51,5 @@ func lintOffline(p latchkey.Policy, say func(bool, string, ...any)) {
 	hasHOTP := slices.Contains(p.Factors.Offline, latchkey.HOTP)
 	say(hasHOTP && p.MinKeyClass == latchkey.Software, "HOTP offline on machines of key class S: a disk copied back can repeat codes until the next contact, which raises an alarm")
 	onlyTOTP := len(p.Factors.Offline) == 1 && p.Factors.Offline[0] == latchkey.TOTP
-	say(onlyTOTP, "factors.offline lists only totp: a machine whose clock was set back has no offline way in but an emergency code")
+	say(onlyTOTP, "factors.offline lists only totp: a machine whose clock was set back has no offline way in")
 }

@@ -200,3 +200,30 @@ func TestUsedTokenCodesOfABookOpenNothing(t *testing.T) {
 		}
 	}
 }
+
+// Nobody is sent to what does not exist yet, and only who has a token is told
+// not to press it.
+func TestE15TheLimitSaysWhatOpensItAndNothingElse(t *testing.T) {
+	t.Parallel()
+	const limit = "Offline logins are used up. Connect to the network and sign in once."
+	for name, tc := range map[string]struct {
+		has  func(*user)
+		code func(*world) string
+		want string
+	}{
+		"an app":  {asIs, func(w *world) string { return w.totp(w.wall) }, limit},
+		"a token": {withToken(t), func(w *world) string { return w.hotp(0) }, limit + " Do not press your hardware token again before that."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := offline(t, func(u *user) {
+				tc.has(u)
+				*u.policy.Offline.Logins = 1
+			})
+			expect(t, w.login(latchkey.Console, tc.code(w)), allowed)
+			end := w.begin(w.logon(latchkey.Console))
+			expect(t, said(end), "deny offline_limit_reached")
+			expect(t, end.Verdict.Text, tc.want)
+		})
+	}
+}

@@ -52,11 +52,17 @@ func (s *scene) verdict() latchkey.Verdict {
 		return latchkey.DenyVerdict(latchkey.InternalError)
 	}
 	w := latchkey.Verdict{Outcome: d.Outcome(), Reason: d.Reason}
+	_, token := s.tokenCodes()
 	switch {
 	case d.TokenUsedUp:
 		w.Text = logon.TokenUsedUp
 	case d.DaysOver:
 		w.Text = logon.DaysOver
+	case w.Reason == latchkey.OfflineLimitReached:
+		w.Text = logon.Sentence(w, s.now)
+	}
+	if token && w.Reason == latchkey.OfflineLimitReached && !d.TokenUsedUp {
+		w.Text += logon.PressNoMore
 	}
 	return w
 }
