@@ -46,11 +46,20 @@ func (a *Agent) judge(ctx context.Context, s logon.Screen, l *latchkey.Logon) (l
 	}
 	l.Trusted, l.Graced = a.vault.Tickets(*l)
 	v, err := logon.Run(ctx, s, *l, a.server, a.vault)
-	if v.Text == "" {
-		v.Text = logon.Sentence(v, a.wall())
-	}
+	a.say(&v)
 	v.Event = l.ID
 	return v, err
+}
+
+// say puts a verdict into words where nobody has, and where only the agent knows
+// that it is the machine that nobody knows yet.
+func (a *Agent) say(v *latchkey.Verdict) {
+	switch {
+	case v.Reason == latchkey.UnknownIdentity && a.syncer.State().Machine == latchkey.Pending:
+		v.Text = logon.MachineWaits
+	case v.Text == "":
+		v.Text = logon.Sentence(*v, a.wall())
+	}
 }
 
 // tell writes one line for each logon.
@@ -112,9 +121,7 @@ func confirmed(typed string) bool {
 func (a *Agent) Account(ctx context.Context, l latchkey.Logon, proof string) latchkey.Verdict {
 	began := time.Now()
 	v, err := a.account(ctx, &l, proof)
-	if v.Text == "" {
-		v.Text = logon.Sentence(v, a.wall())
-	}
+	a.say(&v)
 	if !v.Outcome.Enters() || l.Scenario == latchkey.RemoteLogon {
 		a.tell(l, v, err, time.Since(began)) // cron comes here every minute
 	}

@@ -53,6 +53,10 @@ const (
 	LastTokenCode = "Verified offline. That was the last code of your hardware token that this machine holds: do not press it again before you have connected to the network and signed in once."
 )
 
+// MachineWaits is said in place of UnknownIdentity where the machine itself is
+// not known yet: the name may be right.
+const MachineWaits = "This machine waits for an administrator's approval and knows no account until then. Ask the help desk to approve it."
+
 func sentence(v latchkey.Verdict, now time.Time) string {
 	switch v.Reason {
 	case latchkey.WrongCode:
