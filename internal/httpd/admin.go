@@ -59,7 +59,7 @@ func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, read
 	root.Handle("GET /api/openapi.json", document(a))
 	root.Handle("GET /healthz", healthy(func(context.Context) error { return nil }))
 	root.Handle("GET /readyz", healthy(ready))
-	return guarded(routed(root))
+	return guarded(addressed(routed(root)))
 }
 
 func config(version string) huma.Config {

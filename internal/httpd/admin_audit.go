@@ -49,7 +49,7 @@ func (r Rooms) trail(a huma.API) {
 }
 
 type inVerify struct {
-	After int64 `query:"after" doc:"where to go on: next of the answer before"`
+	After int64 `query:"after" minimum:"0" doc:"where to go on: next of the answer before"`
 }
 
 func (r Rooms) chain(a huma.API) {

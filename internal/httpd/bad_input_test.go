@@ -24,7 +24,10 @@ const poison = "zq9poisonzq9"
 type route struct {
 	method, path string
 	body         bool
-	fields       []string
+	fields       []string // of the body
+	required     []string // of them
+	texts        []string // of them: what takes a string
+	query        []string // parameters
 }
 
 func (r route) String() string { return r.method + " " + r.path }
@@ -35,10 +38,15 @@ func (w *world) described() []route {
 	w.t.Helper()
 	type schema struct {
 		Ref        string `json:"$ref"`
-		Properties map[string]any
+		Required   []string
+		Properties map[string]struct {
+			Type  any
+			OneOf []any
+		}
 	}
 	var doc struct {
 		Paths map[string]map[string]struct {
+			Parameters  []struct{ Name, In string }
 			RequestBody *struct {
 				Content map[string]struct{ Schema schema }
 			}
@@ -54,8 +62,18 @@ func (w *world) described() []route {
 			r := route{method: strings.ToUpper(method), path: path, body: o.RequestBody != nil}
 			if r.body {
 				s := o.RequestBody.Content["application/json"].Schema
-				for f := range doc.Components.Schemas[s.Ref[strings.LastIndex(s.Ref, "/")+1:]].Properties {
+				form := doc.Components.Schemas[s.Ref[strings.LastIndex(s.Ref, "/")+1:]]
+				r.required = form.Required
+				for f, p := range form.Properties {
 					r.fields = append(r.fields, f)
+					if p.Type == "string" || len(p.OneOf) > 0 {
+						r.texts = append(r.texts, f)
+					}
+				}
+			}
+			for _, p := range o.Parameters {
+				if p.In == "query" {
+					r.query = append(r.query, p.Name)
 				}
 			}
 			out = append(out, r)

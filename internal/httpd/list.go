@@ -16,7 +16,7 @@ import (
 // Paged is the part of an address that asks for a page of a list. It is
 // exported because huma fills the fields of embedded structs only then.
 type Paged struct {
-	Limit  int    `query:"limit" doc:"rows of a page, 1 to 1000; without it the whole list"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" doc:"rows of a page, 1 to 1000; without it the whole list"`
 	Cursor string `query:"cursor" doc:"where the page begins: from the Link header of the page before"`
 }
 

@@ -123,7 +123,7 @@ func detail(status int, msg string, errs []error) string {
 		case d.Location == "body":
 			return d.Message
 		default:
-			return d.Location + " cannot be read"
+			return d.Location + " is not what it may be"
 		}
 	}
 	switch status {
