@@ -9,8 +9,8 @@ import (
 	"latchkey/internal/api"
 )
 
-// strictJSON reads bodies as api.Decode does: unknown, doubled and wrongly
-// cased keys are refused, and errors repeat no value.
+// strictJSON reads bodies as api.DecodeRequest does: unknown, doubled and wrongly
+// cased keys are refused, missing ones and nulls too, and errors repeat no value.
 var strictJSON = huma.Format{
 	Marshal: func(w io.Writer, v any) error {
 		if p, ok := v.(*problem); ok {
@@ -18,5 +18,5 @@ var strictJSON = huma.Format{
 		}
 		return json.NewEncoder(w).Encode(v)
 	},
-	Unmarshal: api.Decode,
+	Unmarshal: api.DecodeRequest,
 }
