@@ -79,10 +79,22 @@ func ParseRole(s string) (Role, error) {
 	return "", Errorf(Invalid, "a role is owner, admin, helpdesk or auditor")
 }
 
-// ParseScopes reads scopes that are parted by spaces.
-func ParseScopes(s string) ([]Scope, error) {
+// ParseScopes reads scopes as they are stored, parted by spaces. None are all.
+func ParseScopes(s string) ([]Scope, error) { return scopes(strings.Fields(s)) }
+
+// NamedScopes reads scopes that somebody asked for, one by one. Only who asks
+// for none at all (nil) gets all: a list that came out empty is a slip of what
+// made it, and would be worth the most.
+func NamedScopes(words []string) ([]Scope, error) {
+	if words != nil && len(words) == 0 {
+		return nil, Errorf(Invalid, "the list of scopes is empty").WithHint("name some, or leave it out for all that you may")
+	}
+	return scopes(words)
+}
+
+func scopes(words []string) ([]Scope, error) {
 	var out []Scope
-	for _, w := range strings.Fields(s) {
+	for _, w := range words {
 		sc := Scope(w)
 		if !slices.Contains(Scopes, sc) {
 			return nil, Errorf(Invalid, "a scope is read, users, machines, policies or tokens")

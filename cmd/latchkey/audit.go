@@ -24,8 +24,8 @@ func (p *program) auditList() *cobra.Command {
 	var limit int
 	var user, machine, kind, since string
 	c := verb("list", "List the newest events, oldest first", func(ctx context.Context, _ []string) error {
-		if limit < 1 {
-			return usagef("--limit must be 1 to 1000")
+		if limit < 1 || limit > audit.MaxLines {
+			return usagef("--limit must be 1 to %d", audit.MaxLines)
 		}
 		q := url.Values{"limit": {strconv.Itoa(limit)}, "user": {user}, "machine": {machine}, "kind": {kind}}
 		if since != "" {

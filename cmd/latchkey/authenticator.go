@@ -12,6 +12,7 @@ import (
 	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/apiclient"
+	"latchkey/internal/otp"
 )
 
 func (p *program) authenticator() *cobra.Command {
@@ -28,8 +29,12 @@ func (p *program) authenticator() *cobra.Command {
 func (p *program) addOTP(kind latchkey.Kind, use, short string) *cobra.Command {
 	in := api.AddAuthenticator{Kind: kind}
 	var secretFile, uriFile string
-	c := verb(use, short, func(ctx context.Context, args []string) error {
-		var err error
+	var c *cobra.Command
+	c = verb(use, short, func(ctx context.Context, args []string) error {
+		err := checkOTP(c, in)
+		if err != nil {
+			return err
+		}
 		if in.Secret, err = p.readSecret(secretFile); err != nil {
 			return fmt.Errorf("reading the secret: %w", err)
 		}
@@ -56,6 +61,23 @@ func (p *program) addOTP(kind latchkey.Kind, use, short string) *cobra.Command {
 	}
 	c.MarkFlagsMutuallyExclusive("secret-file", "uri-file")
 	return c
+}
+
+// checkOTP refuses values that no token has, before any file is read.
+func checkOTP(c *cobra.Command, in api.AddAuthenticator) error {
+	given := c.Flags().Changed
+	if given("algorithm") {
+		if _, err := otp.ParseAlgorithm(in.Algorithm); err != nil {
+			return usagef("--algorithm is SHA1, SHA256 or SHA512")
+		}
+	}
+	if given("digits") && (in.Digits < otp.MinDigits || in.Digits > otp.MaxDigits) {
+		return usagef("--digits is %d to %d", otp.MinDigits, otp.MaxDigits)
+	}
+	if given("period") && (in.Period < otp.MinPeriod || in.Period > otp.MaxPeriod) {
+		return usagef("--period is %d to %d seconds", otp.MinPeriod, otp.MaxPeriod)
+	}
+	return nil
 }
 
 // readSecret reads a secret from a file: on the command line every user of the

@@ -15,6 +15,7 @@ import (
 	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/apiclient"
+	"latchkey/internal/fleet"
 )
 
 func (p *program) machine() *cobra.Command {
@@ -203,8 +204,8 @@ func (p *program) tokenCreate() *cobra.Command {
 		}
 		var made api.Token
 		in := api.CreateToken{Uses: uses, TTLSeconds: int(life / time.Second), NamePattern: pattern, Approve: approve}
-		if uses < 1 || life < time.Second {
-			return &usageError{"--uses and --ttl must be positive", ""}
+		if uses < 1 || uses > fleet.MaxUses || life < time.Second || life > fleet.MaxTTL {
+			return usagef("--uses is 1 to %d, and --ttl up to 30d", fleet.MaxUses)
 		}
 		if err := p.post(ctx, apiclient.Path("machine-tokens"), in, &made, nil); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -152,6 +153,9 @@ func (p *program) policyExplain() *cobra.Command {
 	scenario := string(latchkey.Console)
 	var offlineOnly bool
 	c := verb("explain USER MACHINE", "Say what a logon would meet now, and why", func(ctx context.Context, args []string) error {
+		if !slices.Contains(latchkey.Scenarios, latchkey.Scenario(scenario)) {
+			return &usageError{"there is no such scenario", "the scenarios are console, unlock, elevate, remote and remote-client"}
+		}
 		q := url.Values{"user": {args[0]}, "machine": {args[1]}, "scenario": {scenario}}
 		var x api.Explained
 		if err := p.get(ctx, apiclient.Path("explain")+"?"+q.Encode(), &x, names{"user": args[0], "machine": args[1]}); err != nil {

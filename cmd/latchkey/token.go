@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/apiclient"
 )
@@ -24,6 +25,9 @@ func (p *program) apiTokenCreate() *cobra.Command {
 	var expires, label string
 	var scopes []string
 	c := verb("create", "Create an API token", func(ctx context.Context, _ []string) error {
+		if _, err := latchkey.NamedScopes(scopes); err != nil {
+			return usagef("--scope: %v", err)
+		}
 		in := api.CreateAPIToken{Label: label, Scopes: scopes}
 		if expires != "" {
 			at, err := parseUntil(expires, now())

@@ -68,8 +68,8 @@ type AddAuthenticator struct {
 	URI       string        `json:"uri,omitempty"`
 	Secret    string        `json:"secret,omitempty"` // base32
 	Algorithm string        `json:"algorithm,omitempty"`
-	Digits    int           `json:"digits,omitempty"`
-	Period    int           `json:"period,omitempty"`
+	Digits    int           `json:"digits,omitempty" minimum:"6"`
+	Period    int           `json:"period,omitempty" minimum:"15"`
 	Counter   uint64        `json:"counter,omitempty"`
 }
 
@@ -110,8 +110,8 @@ type MachineChange struct {
 
 // CreateToken asks for an enrollment token.
 type CreateToken struct {
-	Uses       int `json:"uses,omitempty"`        // 1 by default
-	TTLSeconds int `json:"ttl_seconds,omitempty"` // 24 h by default, 30 d at most
+	Uses       int `json:"uses,omitempty" minimum:"1"`        // 1 by default
+	TTLSeconds int `json:"ttl_seconds,omitempty" minimum:"1"` // 24 h by default, 30 d at most
 	// NamePattern is which names the machines may have: * any run of characters,
 	// ? any one. Empty: any name.
 	NamePattern string `json:"name_pattern,omitempty"`

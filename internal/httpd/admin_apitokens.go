@@ -72,7 +72,7 @@ func createToken(ctx context.Context, d Doorman, in api.CreateAPIToken, now time
 	own := callerOf(ctx).token
 	k := latchkey.APIToken{Admin: own.Admin, Label: in.Label}
 	var err error
-	if k.Scopes, err = latchkey.ParseScopes(strings.Join(in.Scopes, " ")); err != nil {
+	if k.Scopes, err = latchkey.NamedScopes(in.Scopes); err != nil {
 		return api.NewAPIToken{}, err
 	}
 	if in.ExpiresAt != nil {
