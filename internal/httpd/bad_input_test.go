@@ -26,7 +26,6 @@ type route struct {
 	body         bool
 	fields       []string // of the body
 	required     []string // of them
-	texts        []string // of them: what takes a string
 	query        []string // parameters
 }
 
@@ -39,10 +38,7 @@ func (w *world) described() []route {
 	type schema struct {
 		Ref        string `json:"$ref"`
 		Required   []string
-		Properties map[string]struct {
-			Type  any
-			OneOf []any
-		}
+		Properties map[string]any
 	}
 	var doc struct {
 		Paths map[string]map[string]struct {
@@ -64,11 +60,8 @@ func (w *world) described() []route {
 				s := o.RequestBody.Content["application/json"].Schema
 				form := doc.Components.Schemas[s.Ref[strings.LastIndex(s.Ref, "/")+1:]]
 				r.required = form.Required
-				for f, p := range form.Properties {
+				for f := range form.Properties {
 					r.fields = append(r.fields, f)
-					if p.Type == "string" || len(p.OneOf) > 0 {
-						r.texts = append(r.texts, f)
-					}
 				}
 			}
 			for _, p := range o.Parameters {

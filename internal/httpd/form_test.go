@@ -2,6 +2,7 @@ package httpd_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -74,6 +75,62 @@ func TestEveryFormSaysWhatItsDescriptionSays(t *testing.T) {
 	}
 	h.refused("a null among the groups", h.send("PUT", "/api/v1/users/user-0/groups", `{"groups":[null]}`, nil), 400)
 	h.unchanged(before)
+}
+
+// TestNoRefusalRepeatsWhatWasSent puts a mark into every text that a route takes,
+// where a secret may be pasted by mistake: a refusal says which field and what is
+// allowed, and never what came.
+func TestNoRefusalRepeatsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	refused := map[string]int{}
+	for _, r := range h.described() {
+		for _, f := range r.fields {
+			for _, value := range []any{poison, poison + "\n", "otpauth://" + poison, []string{poison + "\n"}, strings.Repeat(poison, 100), 7654321} {
+				what := fmt.Sprintf("%s with %.40v for %s", r, value, f)
+				a := h.send(r.method, h.names.Replace(r.path), with(t, forms[r.String()], f, value), nil)
+				if a.status >= 400 {
+					h.refused(what, a, 400, 404)
+					refused[r.String()]++
+				}
+				if a.status >= 400 && strings.Contains(a.body, "7654321") {
+					t.Errorf("%s: the answer repeats what was sent: %s", what, a.body)
+				}
+			}
+		}
+		if r.body && refused[r.String()] < len(r.fields) {
+			t.Errorf("%s took nearly everything", r)
+		}
+	}
+	for what, in := range marked(t) {
+		h.refused(what, h.send("POST", in[0], in[1], nil), 400)
+	}
+	if log := h.log.String(); strings.Contains(log, poison) {
+		t.Error("the log repeats what was sent")
+	}
+}
+
+// marked are documents with a mark deep inside, by what they are.
+func marked(t *testing.T) map[string][2]string {
+	const keys = "/api/v1/users/user-2/authenticators"
+	out := map[string][2]string{}
+	for _, uri := range []string{
+		"otpauth://" + poison + "/ana?secret=MARK", "otpauth://totp/ana?" + poison + "=1", "otpauth://totp/ana?secret=" + poison,
+		"otpauth://totp/ana?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&algorithm=" + poison, "otpauth://totp/" + poison,
+		"otpauth://totp/ana?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&digits=" + poison, "https://" + poison,
+		"otpauth://totp/" + poison + ":ana?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=b", "otpauth://totp/ana?secret=%" + poison,
+	} {
+		out[uri] = [2]string{keys, with(t, `{"kind":"totp"}`, "uri", uri)}
+	}
+	for _, doc := range []string{
+		`{"name":"MARK/"}`, `{"name":"p1","users":["MARK\n"]}`, `{"name":"p1","users":"MARK"}`, `{"name":"p1","factors":{"online":["MARK"]}}`, `{"name":"p1","factors":[]}`,
+		`{"name":"p1","offline":{"count":"MARK"}}`, `{"name":"p1","offline":{"enroll":"MARK"}}`, `{"name":"p1","offline":{"spend_on":["MARK"]}}`,
+		`{"name":"p1","not_enrolled":"MARK"}`, `{"name":"p1","log_only_until":"MARK"}`, `{"name":"p1","scenarios":{"MARK":{"ask":true}}}`,
+		`{"name":"p1","min_key_class":"MARK"}`, `[{"name":"p1"},{"name":"MARK/"}]`, `{"name":"p1","priority":"MARK"}`,
+	} {
+		out[doc] = [2]string{"/api/v1/policies", strings.ReplaceAll(doc, "MARK", poison)}
+	}
+	return out
 }
 
 // named expects that a refusal says which field it is about.

@@ -4,7 +4,7 @@ import (
 	"crypto/sha1" // HMAC-SHA1 is what RFC 4226 prescribes and phones speak
 	"crypto/sha256"
 	"crypto/sha512"
-	"fmt"
+	"errors"
 	"hash"
 	"strings"
 )
@@ -36,7 +36,8 @@ func (a Algorithm) String() string {
 }
 
 // ParseAlgorithm reads the spellings found in addresses, PSKC and CSV files:
-// "SHA1", "sha-256", "HMAC-SHA512", "HmacSHA1".
+// "SHA1", "sha-256", "HMAC-SHA512", "HmacSHA1". The error does not repeat name: it
+// may be a secret in the wrong field.
 func ParseAlgorithm(name string) (Algorithm, error) {
 	plain := strings.ReplaceAll(strings.ToLower(name), "-", "") // upper case would fold "ſ" into S
 	switch strings.TrimPrefix(plain, "hmac") {
@@ -47,7 +48,7 @@ func ParseAlgorithm(name string) (Algorithm, error) {
 	case "sha512":
 		return SHA512, nil
 	}
-	return 0, fmt.Errorf("algorithm %.20q is not SHA1, SHA256 or SHA512", name)
+	return 0, errors.New("algorithm is not SHA1, SHA256 or SHA512")
 }
 
 func (a Algorithm) valid() bool { return a >= SHA1 && a <= SHA512 }

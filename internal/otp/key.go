@@ -84,21 +84,21 @@ func checkCode(key secret.Bytes, alg Algorithm, digits int) error {
 	case !alg.valid():
 		return errors.New("algorithm is not SHA1, SHA256 or SHA512")
 	case digits < MinDigits || digits > MaxDigits:
-		return fmt.Errorf("%d digits, must be %d to %d", digits, MinDigits, MaxDigits)
+		return fmt.Errorf("digits must be %d to %d", MinDigits, MaxDigits)
 	}
 	return nil
 }
 
 func checkPeriod(seconds int) error {
 	if seconds < MinPeriod || seconds > MaxPeriod {
-		return fmt.Errorf("period of %d seconds, must be %d to %d", seconds, MinPeriod, MaxPeriod)
+		return fmt.Errorf("period must be %d to %d seconds", MinPeriod, MaxPeriod)
 	}
 	return nil
 }
 
 func checkCounter(c uint64) error {
 	if c > MaxCounter {
-		return fmt.Errorf("counter %d is above %d", c, uint64(MaxCounter))
+		return fmt.Errorf("counter is above %d", uint64(MaxCounter))
 	}
 	return nil
 }

@@ -29,7 +29,8 @@ var (
 //
 // When both the label and the parameter name an issuer they must be equal; a
 // label is split at its first colon, unless the issuer parameter is there to
-// say where the issuer ends. Errors never repeat the secret.
+// say where the issuer ends. Errors repeat nothing of
+// the address: a secret may stand anywhere in it by mistake.
 func ParseURI(uri string) (Key, error) {
 	kind, label, query, err := splitURI(uri)
 	if err != nil {
@@ -76,7 +77,7 @@ func parseKind(name string) (Kind, error) {
 	case "totp":
 		return TOTP, nil
 	}
-	return 0, fmt.Errorf("type %.20q is not hotp or totp", name)
+	return 0, errors.New("type is not hotp or totp")
 }
 
 // parseParams decodes the query; duplicates and unknown names are errors.
@@ -88,7 +89,7 @@ func parseParams(query string) (map[string]string, error) {
 		}
 		name, raw, _ := strings.Cut(part, "=")
 		if !known[name] && !ignored[name] {
-			return nil, fmt.Errorf("unknown parameter %.20q", name)
+			return nil, errors.New("there is a parameter that is not secret, issuer, algorithm, digits, period or counter")
 		}
 		if _, twice := params[name]; twice {
 			return nil, fmt.Errorf("parameter %s occurs twice", name)

@@ -243,7 +243,7 @@ func memberType(t reflect.Type, key []byte) (reflect.Type, error) {
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
 		return t.Elem(), nil
 	case t.Kind() != reflect.Struct:
-		return nil, fmt.Errorf("no object is decoded into %s", t)
+		return nil, errors.New("no object belongs here")
 	}
 	fields, err := fieldsOf(t)
 	if err != nil {
@@ -283,7 +283,7 @@ func itemType(t reflect.Type) (reflect.Type, error) {
 	case t.Kind() == reflect.Slice || t.Kind() == reflect.Array:
 		return t.Elem(), nil
 	}
-	return nil, fmt.Errorf("no list is decoded into %s", t)
+	return nil, errors.New("no list belongs here")
 }
 
 // halfSurrogate finds escapes of UTF-16 surrogates without their partner, which
