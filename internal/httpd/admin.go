@@ -73,16 +73,6 @@ func config(version string) huma.Config {
 	return c
 }
 
-// fixSchemas describes the one type whose JSON is not its fields.
-func fixSchemas(a huma.API) {
-	if s := a.OpenAPI().Components.Schemas.Map()["Subjects"]; s != nil {
-		*s = huma.Schema{OneOf: []*huma.Schema{
-			{Type: huma.TypeString, Enum: []any{"all"}},
-			{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}},
-		}}
-	}
-}
-
 // document is the OpenAPI description, written once: it does not change while
 // the server runs.
 func document(a huma.API) http.Handler {

@@ -62,7 +62,8 @@ func (r Rooms) chain(a huma.API) {
 func serverRoute(a huma.API, about About, now func() time.Time) {
 	ask(a, http.MethodGet, "/api/v1/server", "Say what this server is and what time it is there", http.StatusOK,
 		func(context.Context, *struct{}) (About, error) {
-			about.Time = now().UTC()
-			return about, nil
+			out := about
+			out.Time, out.AgentURLs = now().UTC(), append([]string{}, about.AgentURLs...) // never null
+			return out, nil
 		})
 }

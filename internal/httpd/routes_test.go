@@ -44,6 +44,7 @@ type schema struct {
 	Type                 any
 	Format, Description  string
 	Items                *schema
+	OneOf                []schema
 	Properties           map[string]schema
 	Required             []string
 	AdditionalProperties any
@@ -162,6 +163,12 @@ func (s schema) kind() string {
 		return "[" + name + "](#" + strings.ToLower(name) + ")"
 	case s.Items != nil:
 		return "list of " + s.Items.kind()
+	case len(s.OneOf) > 0:
+		var each []string
+		for _, one := range s.OneOf {
+			each = append(each, one.kind())
+		}
+		return strings.Join(each, " or ")
 	}
 	if s.AdditionalProperties != nil {
 		if more, ok := s.AdditionalProperties.(map[string]any); ok {
