@@ -103,10 +103,9 @@ func (p *program) machineMode(mode latchkey.Mode, done string) func(context.Cont
 func (p *program) machineExempt() *cobra.Command {
 	var reason, until string
 	c := verb("exempt MACHINE", "Ask nobody for a while; recorded and reported", func(ctx context.Context, args []string) error {
-		m, forever := latchkey.Exempt, until == "never"
-		change := api.MachineChange{Mode: &m, Reason: &reason}
-		if forever {
-			change.ExemptForever = &forever
+		m := latchkey.Exempt
+		change := api.MachineChange{Mode: &m, Reason: &reason, ExemptUntil: &api.End{Never: until == "never"}}
+		if change.ExemptUntil.Never {
 			fmt.Fprintln(p.err, "latchkey: note: whoever has a password gets in there without a factor until you end it; machine list shows it as \"exempt for good\"")
 			return p.change(ctx, args[0], change, "exempt for good")
 		}
@@ -114,7 +113,7 @@ func (p *program) machineExempt() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		change.ExemptUntil = &end
+		change.ExemptUntil.At = end
 		return p.change(ctx, args[0], change, "exempt until %s", when(end))
 	})
 	c.Flags().StringVar(&reason, "reason", "", "why, for the audit trail")

@@ -97,12 +97,14 @@ type Machine struct {
 	KeyClass      latchkey.KeyClass     `json:"key_class"`
 }
 
-// MachineChange sets settings of a machine; absent fields stay.
+// MachineChange sets settings of a machine; absent fields stay. The mode exempt
+// needs a reason and an end. ExemptReason is Reason under the name that it has in
+// Machine.
 type MachineChange struct {
 	Mode          *latchkey.Mode     `json:"mode,omitempty"`
-	ExemptUntil   *time.Time         `json:"exempt_until,omitempty"`
-	ExemptForever *bool              `json:"exempt_forever,omitempty"` // in place of an end
+	ExemptUntil   *End               `json:"exempt_until,omitempty"`
 	Reason        *string            `json:"reason,omitempty"`
+	ExemptReason  *string            `json:"exempt_reason,omitempty"`
 	UnknownUsers  *latchkey.Fallback `json:"unknown_users,omitempty"`
 	MatchLocal    *bool              `json:"match_local,omitempty"`
 	TrustEnforced *bool              `json:"trust_on_enforced,omitempty"`

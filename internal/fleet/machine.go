@@ -104,32 +104,42 @@ func (f *Fleet) changed(s latchkey.MachineSettings, c api.MachineChange) (latchk
 	if c.Mode != nil {
 		s.Mode, s.ExemptReason, s.ExemptUntil = *c.Mode, "", time.Time{}
 	}
-	if err := lasts(c); err != nil {
+	if err := exempted(&s, c); err != nil {
 		return s, err
 	}
-	set(&s.ExemptUntil, c.ExemptUntil)
-	if c.ExemptForever != nil && *c.ExemptForever {
-		s.ExemptUntil = time.Time{}
-	}
-	set(&s.ExemptReason, c.Reason)
 	set(&s.UnknownUsers, c.UnknownUsers)
 	set(&s.MatchLocal, c.MatchLocal)
 	set(&s.TrustOnEnforced, c.TrustEnforced)
 	return s, f.check(s)
 }
 
-// lasts refuses an exemption without an end that nobody asked for in so many
-// words: a forgotten field would waive everybody for good.
-func lasts(c api.MachineChange) error {
-	forever := c.ExemptForever != nil && *c.ExemptForever
+// exempted sets the reason and the end of an exemption. One without an end is
+// asked for in so many words: forgetting it must not make it last for ever.
+func exempted(s *latchkey.MachineSettings, c api.MachineChange) error {
 	switch {
-	case c.ExemptUntil != nil && (forever || c.ExemptUntil.IsZero()):
-		return latchkey.Errorf(latchkey.Invalid, "an exemption ends at a time, or never: not both")
-	case c.Mode != nil && *c.Mode == latchkey.Exempt && c.ExemptUntil == nil && !forever:
-		return latchkey.Errorf(latchkey.Invalid, "an exemption needs an end").WithHint("--until 30d; for good it has to be asked for: --until never (exempt_forever in the API)")
+	case c.Reason != nil && c.ExemptReason != nil && *c.Reason != *c.ExemptReason:
+		return latchkey.Errorf(latchkey.Invalid, "reason and exempt_reason are two names of one thing: give one")
+	case c.ExemptUntil != nil && s.Mode != latchkey.Exempt:
+		return errOnlyExempt
+	case c.Mode != nil && *c.Mode == latchkey.Exempt && c.ExemptUntil == nil:
+		return errNoEnd
+	}
+	set(&s.ExemptReason, c.Reason)
+	set(&s.ExemptReason, c.ExemptReason)
+	if e := c.ExemptUntil; e != nil {
+		if !e.Never && e.At.IsZero() {
+			return errNoEnd
+		}
+		s.ExemptUntil = e.At
 	}
 	return nil
 }
+
+var (
+	errOnlyExempt = latchkey.Errorf(latchkey.Invalid, "only an exemption has a reason and an end")
+	errNoEnd      = latchkey.Errorf(latchkey.Invalid, "exempt_until is missing: an exemption needs an end").
+			WithHint(`give a time, or "never" where it is meant to stay`)
+)
 
 func set[T any](to *T, from *T) {
 	if from != nil {
@@ -144,7 +154,7 @@ func (f *Fleet) check(s latchkey.MachineSettings) error {
 	switch s.Mode {
 	case latchkey.Enforce, latchkey.Default:
 		if s.ExemptReason != "" || !s.ExemptUntil.IsZero() {
-			return latchkey.Errorf(latchkey.Invalid, "only an exemption has a reason and an end")
+			return errOnlyExempt
 		}
 	case latchkey.Exempt:
 		if strings.TrimSpace(s.ExemptReason) == "" || len(s.ExemptReason) > maxReason {

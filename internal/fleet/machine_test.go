@@ -13,10 +13,10 @@ func TestMachineSettingsAreChangedOneByOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	m := w.machine("pc-1")
-	until, past := w.now().Add(day), w.now()
+	until, past, never := api.End{At: w.now().Add(day)}, api.End{At: w.now()}, api.End{Never: true}
 	mode := func(m latchkey.Mode) *latchkey.Mode { return &m }
 	text := func(s string) *string { return &s }
-	yes, forever := true, true
+	yes := true
 	skip, wild := latchkey.Skip, latchkey.Fallback("maybe")
 	for _, step := range []struct {
 		name   string
@@ -28,11 +28,11 @@ func TestMachineSettingsAreChangedOneByOne(t *testing.T) {
 		{"nothing", api.MachineChange{}, latchkey.Enforce, true},
 		{"exempt without a reason", api.MachineChange{Mode: mode(latchkey.Exempt), ExemptUntil: &until}, latchkey.Enforce, false},
 		{"exempt until now", api.MachineChange{Mode: mode(latchkey.Exempt), Reason: text("kiosk"), ExemptUntil: &past}, latchkey.Enforce, false},
-		{"exempt, and nothing said about its end", api.MachineChange{Mode: mode(latchkey.Exempt), Reason: text("kiosk")}, latchkey.Enforce, false},
-		{"exempt until the time that is none", api.MachineChange{Mode: mode(latchkey.Exempt), Reason: text("kiosk"), ExemptUntil: &time.Time{}}, latchkey.Enforce, false},
-		{"exempt until a day and for good", api.MachineChange{Mode: mode(latchkey.Exempt), Reason: text("kiosk"), ExemptUntil: &until, ExemptForever: &forever}, latchkey.Enforce, false},
-		{"exempt for good", api.MachineChange{Mode: mode(latchkey.Exempt), Reason: text("kiosk"), ExemptForever: &forever}, latchkey.Exempt, true},
-		{"enforced again", api.MachineChange{Mode: mode(latchkey.Enforce)}, latchkey.Enforce, true},
+		{"exempt without an end", api.MachineChange{Mode: mode(latchkey.Exempt), Reason: text("kiosk")}, latchkey.Enforce, false},
+		{"exempt until the zero time", api.MachineChange{Mode: mode(latchkey.Exempt), Reason: text("kiosk"), ExemptUntil: &api.End{}}, latchkey.Enforce, false},
+		{"an end without exemption", api.MachineChange{ExemptUntil: &never}, latchkey.Enforce, false},
+		{"exempt for ever, as asked", api.MachineChange{Mode: mode(latchkey.Exempt), ExemptReason: text("kiosk"), ExemptUntil: &never}, latchkey.Exempt, true},
+		{"two reasons", api.MachineChange{Reason: text("a"), ExemptReason: text("b")}, latchkey.Exempt, false},
 		{"exempt", api.MachineChange{Mode: mode(latchkey.Exempt), Reason: text("kiosk"), ExemptUntil: &until}, latchkey.Exempt, true},
 		{"a shorter reason", api.MachineChange{Reason: text("k")}, latchkey.Exempt, true},
 		{"an endless reason", api.MachineChange{Reason: text(strings.Repeat("k", 501))}, latchkey.Exempt, false},

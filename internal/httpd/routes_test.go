@@ -99,6 +99,10 @@ route may also answer 400 ` + "`invalid`" + ` (a query or body that is not under
 	b.WriteString("## Documents\n\nA field with ? may be absent; null means none.\n")
 	for _, name := range slices.Sorted(maps.Keys(d.Components.Schemas)) {
 		s := d.Components.Schemas[name]
+		if len(s.OneOf) > 0 {
+			fmt.Fprintf(&b, "\n### %s\n\n%s\n", name, s.kind())
+			continue
+		}
 		fmt.Fprintf(&b, "\n### %s\n\n| field | type |\n|---|---|\n", name)
 		for _, f := range slices.Sorted(maps.Keys(s.Properties)) {
 			optional := "?"
@@ -161,6 +165,8 @@ func (s schema) kind() string {
 	case s.Ref != "":
 		name := path.Base(s.Ref)
 		return "[" + name + "](#" + strings.ToLower(name) + ")"
+	case len(s.Enum) == 1:
+		return fmt.Sprintf("`%q`", s.Enum[0])
 	case s.Items != nil:
 		return "list of " + s.Items.kind()
 	case len(s.OneOf) > 0:

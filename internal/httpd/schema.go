@@ -12,11 +12,8 @@ import (
 func fixSchemas(a huma.API) {
 	all := a.OpenAPI().Components.Schemas
 	for name, s := range all.Map() {
-		if name == "Subjects" {
-			*s = huma.Schema{OneOf: []*huma.Schema{
-				{Type: huma.TypeString, Enum: []any{"all"}},
-				{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}},
-			}}
+		if alone, ok := written[name]; ok {
+			*s = huma.Schema{OneOf: alone}
 			continue
 		}
 		if t := all.TypeFromRef("#/components/schemas/" + name); t != nil && t.Kind() == reflect.Struct {
@@ -36,4 +33,16 @@ func nullObjects(s *huma.Schema, t reflect.Type) {
 		}
 		s.Properties[key] = &huma.Schema{Description: p.Description, OneOf: []*huma.Schema{{Ref: p.Ref}, {Type: "null"}}}
 	}
+}
+
+// written are the types that write their JSON themselves.
+var written = map[string][]*huma.Schema{
+	"Subjects": {
+		{Type: huma.TypeString, Enum: []any{"all"}},
+		{Type: huma.TypeArray, Items: &huma.Schema{Type: huma.TypeString}},
+	},
+	"End": {
+		{Type: huma.TypeString, Format: "date-time"},
+		{Type: huma.TypeString, Enum: []any{"never"}},
+	},
 }

@@ -20,6 +20,7 @@ func TestEveryAnswerIsWhatItsDescriptionSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.must("PATCH", "/api/v1/machines/pc-3", `{"mode":"exempt","reason":"kiosk","exempt_until":"2199-01-01T00:00:00Z"}`)
+	h.must("PATCH", "/api/v1/machines/pc-4", `{"mode":"exempt","exempt_reason":"kiosk","exempt_until":"never"}`)
 	h.must("POST", "/api/v1/tokens", `{"expires_at":"2199-01-01T00:00:00Z"}`)
 	h.must("POST", "/api/v1/policies", `{"name":"p2","trust_hours":5,"offline":{"days":null,"logins":null},"hotp":{"quota":null},"log_only_until":"2199-01-01T00:00:00Z"}`)
 	seen := 0
