@@ -266,7 +266,7 @@ func TestATokenMakesNoBetterOne(t *testing.T) {
 		"with a later end":           {`{"scopes":["read"],"expires_at":"` + day + `"}`, 403},
 		"with an end in the past":    {`{"scopes":["read"],"expires_at":"2020-01-01T00:00:00Z"}`, 400},
 		"with a scope of no kind":    {`{"scopes":["all"],"expires_at":"` + hour + `"}`, 400},
-		"with two scopes in one":     {`{"scopes":["read users"],"expires_at":"` + hour + `"}`, 403},
+		"with two scopes in one":     {`{"scopes":["read users"],"expires_at":"` + hour + `"}`, 400},
 		"with less":                  {`{"scopes":["read"],"expires_at":"` + hour + `"}`, 201},
 		"with a label of a kilobyte": {`{"scopes":["read"],"expires_at":"` + hour + `","label":"` + strings.Repeat("x", 1024) + `"}`, 400},
 	} {

@@ -1,6 +1,7 @@
 package httpd_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -61,6 +62,7 @@ func TestNoFilterVanishes(t *testing.T) {
 func TestAnAddressIsExact(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
+	h.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, p := range []string{
 		"/api/v1", "/api/v1/", "//api/v1/users", "/api/v1//users", "/api/v1/users/", "/api/v1/users/..", "/api/v1/./users", "/api/v1/users/user-1/",
 		"/api/v1/users/user-1%20", "/api/v1/users/%20user-1", "/api/v1/users/user-1%C2%A0", "/api/v1/users/user-1%E2%80%A8", "/api/v1/machines/pc-1%09",

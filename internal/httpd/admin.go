@@ -55,11 +55,13 @@ func Admin(rooms Rooms, doorman Doorman, about About, now func() time.Time, read
 
 	root := http.NewServeMux()
 	keeper := &doorkeeper{door: doorman, now: now, mux: mux}
-	root.Handle("/api/v1/", keeper.guard(jsonOnly(conditional(mux, once(doorman, routed(mux))))))
+	commands := bare(mux, takers(a), jsonOnly(arrived(conditional(mux, once(doorman, routed(mux))))))
+	root.Handle("/api/v1/", keeper.guard(commands))
+	root.Handle("/api/v1", keeper.guard(commands)) // or the mux would redirect
 	root.Handle("GET /api/openapi.json", document(a))
 	root.Handle("GET /healthz", healthy(func(context.Context) error { return nil }))
 	root.Handle("GET /readyz", healthy(ready))
-	return guarded(addressed(routed(root)))
+	return guarded(bounded(addressed(routed(root))))
 }
 
 func config(version string) huma.Config {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -86,12 +87,17 @@ func plain(status int, detail string) *problem {
 }
 
 func writeProblem(w http.ResponseWriter, p *problem) {
+	body, err := json.Marshal(p.Problem)
+	if err != nil { // strings and a number always marshal
+		body = []byte("{}")
+	}
 	w.Header().Set("Content-Type", problemType)
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p.Problem) // the peer is gone: nobody is left to tell
+	_, _ = w.Write(append(body, '\n')) // the peer is gone: nobody is left to tell
 }
 
 // hushHuma makes huma's own errors speak our problems: its default ones repeat

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strings"
-	"time"
 
 	"latchkey"
 	"latchkey/internal/seal"
@@ -51,7 +48,7 @@ func once(known Requests, next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		id, command, err := named(w, r, keys)
+		id, command, err := named(r, keys)
 		if err != nil {
 			refuse(w, r, err)
 			return
@@ -110,14 +107,15 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // named reads the whole command and names it: by its sender's token and the key
 // he chose, and by what it says.
-func named(w http.ResponseWriter, r *http.Request, keys []string) (id, command []byte, err error) {
+func named(r *http.Request, keys []string) (id, command []byte, err error) {
 	if len(keys) != 1 || !visible(keys[0]) {
 		return nil, nil, errKey
 	}
-	body, err := whole(w, r)
+	body, err := io.ReadAll(r.Body) // it has arrived
 	if err != nil {
 		return nil, nil, err
 	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	who := sha256.Sum256(seal.Info("latchkey/request/1", callerOf(r.Context()).token.ID, keys[0]))
 	what := sha256.Sum256(seal.Info("latchkey/command/1", r.Method, r.URL.RequestURI(), string(body)))
 	return who[:], what[:], nil
@@ -130,25 +128,6 @@ func visible(key string) bool {
 		}
 	}
 	return key != "" && len(key) <= maxKey
-}
-
-// whole reads the body, within size and time, and puts it back.
-func whole(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout)) // where there is none, the server's own holds
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	switch _, large := errors.AsType[*http.MaxBytesError](err); {
-	case large:
-		return nil, plain(http.StatusRequestEntityTooLarge, "the body is too large")
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		w.Header().Set("Connection", "close")
-		return nil, plain(http.StatusRequestTimeout, "the body came too slowly")
-	case err != nil:
-		return nil, plain(http.StatusBadRequest, "the body cannot be read")
-	}
-	_ = deadlines.SetReadDeadline(time.Time{})
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, nil
 }
 
 // kept is an answer that is not sent yet.

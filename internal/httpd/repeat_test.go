@@ -44,7 +44,7 @@ func TestACommandThatIsSentAgainIsCarriedOutOnce(t *testing.T) {
 	}
 	for name, try := range map[string]func() answer{
 		"another body":    func() answer { return w.keyed("a", "POST", users, `{"name":"ben"}`) },
-		"another address": func() answer { return w.keyed("a", "POST", users+"/ana/disable", `{"name":"ana"}`) },
+		"another address": func() answer { return w.keyed("a", "POST", users+"/ana/disable", "") },
 		"another user's":  func() answer { return w.keyed("c", "POST", "/api/v1/users/ben/authenticators", `{"kind":"totp"}`) },
 	} {
 		if a := try(); a.status != 422 || a.problem.Code != latchkey.KeyReused {

@@ -4,18 +4,11 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"latchkey"
 )
-
-// bodyTimeout is how long a body may take to arrive. Only tests change it.
-var bodyTimeout = 10 * time.Second
-
-// maxBody is the longest body that an administrator can send, in bytes.
-const maxBody = 1 << 20
 
 // A reply is what huma writes: a status and a JSON body.
 type reply[O any] struct {
@@ -64,7 +57,7 @@ func operation(method, path, summary string, status int) huma.Operation {
 		Parameters:  params,
 		OperationID: strings.ToLower(method) + strings.NewReplacer("/api/v1", "", "/", "-", "{", "", "}", "").Replace(path),
 		Method:      method, Path: path, Summary: summary, DefaultStatus: status,
-		MaxBodyBytes: maxBody, BodyReadTimeout: bodyTimeout,
+		MaxBodyBytes: -1, BodyReadTimeout: -1, // it has arrived
 		SkipValidateBody:             true, // the rooms check what is meant, strictJSON how it is written
 		RejectUnknownQueryParameters: true,
 		Security:                     []map[string][]string{{"token": {}}},
