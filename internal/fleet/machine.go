@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -124,8 +125,12 @@ func exempted(s *latchkey.MachineSettings, c api.MachineChange) error {
 	case c.Mode != nil && *c.Mode == latchkey.Exempt && c.ExemptUntil == nil:
 		return errNoEnd
 	}
-	set(&s.ExemptReason, c.Reason)
-	set(&s.ExemptReason, c.ExemptReason)
+	if why := cmp.Or(c.Reason, c.ExemptReason); why != nil {
+		s.ExemptReason = *why
+		if err := latchkey.CheckLabel("reason", *why, maxReason); err != nil {
+			return err
+		}
+	}
 	if e := c.ExemptUntil; e != nil {
 		if !e.Never && e.At.IsZero() {
 			return errNoEnd

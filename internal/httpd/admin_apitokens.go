@@ -96,8 +96,8 @@ func createToken(ctx context.Context, d Doorman, in api.CreateAPIToken, now time
 }
 
 func lesser(k, own latchkey.APIToken, now time.Time) error {
-	if len(k.Label) > maxLabel {
-		return latchkey.Errorf(latchkey.Invalid, "the label is longer than %d bytes", maxLabel)
+	if err := latchkey.CheckLabel("label", k.Label, maxLabel); err != nil {
+		return err
 	}
 	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
 		return latchkey.Errorf(latchkey.Invalid, "the token would end before it begins")
