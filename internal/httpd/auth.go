@@ -78,8 +78,10 @@ func (k *doorkeeper) guard(next http.Handler) http.Handler {
 
 func (k *doorkeeper) refused(w http.ResponseWriter, r *http.Request, token latchkey.APIToken, route string, err error) {
 	k.record(r, token, route, err)
-	note(r.Context(), "error", problemOf(err).Code)
-	writeProblem(w, problemOf(err))
+	p := problemOf(err)
+	note(r.Context(), "error", p.Code)
+	unexplained(r.Context(), p)
+	writeProblem(w, p)
 }
 
 func who(d Doorman, r *http.Request) (latchkey.APIToken, error) {

@@ -102,6 +102,7 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	late(r.Context(), err)
 	note(r.Context(), "code", p.Code)
+	unexplained(r.Context(), p)
 	writeProblem(w, p)
 }
 

@@ -74,3 +74,11 @@ func noted(ctx context.Context, err error) error {
 	}
 	return p
 }
+
+// unexplained puts the cause of a trouble of the server's own into the log line
+// of a request that no route answers.
+func unexplained(ctx context.Context, p *problem) {
+	if p.Status >= http.StatusInternalServerError && p.cause != nil {
+		note(ctx, "cause", p.cause.Error())
+	}
+}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"time"
@@ -247,7 +249,18 @@ func away(err error) bool {
 		return true
 	}
 	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, errBroken) || pgconn.SafeToRetry(err)
+	return network || cutOff(err) || pgconn.SafeToRetry(err)
+}
+
+// cutOff reports whether err is the end of a connection: what is left of a
+// PostgreSQL that died while it was asked is no error of its own.
+func cutOff(err error) bool {
+	for _, end := range []error{errBroken, io.EOF, io.ErrUnexpectedEOF, driver.ErrBadConn, sql.ErrConnDone} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // sqlState is the code of an error of PostgreSQL, "" where it is none.
