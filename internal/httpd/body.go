@@ -22,6 +22,8 @@ const (
 	// lingering is how long the rest of a body that nobody reads may take: who sent
 	// it should still see the answer.
 	lingering = time.Second
+	// emptyBody is the longest body that may be an empty object, in bytes.
+	emptyBody = 8
 )
 
 var errNoBody = latchkey.Errorf(latchkey.Invalid, "this address takes no body")
@@ -89,7 +91,8 @@ func takers(a huma.API) map[string]bool {
 }
 
 // bare refuses a body where none is taken: whoever sends one means something by
-// it that is not going to happen.
+// it that is not going to happen. An empty object, which some programs send with
+// everything, means nothing.
 func bare(mux *http.ServeMux, taking map[string]bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, route := mux.Handler(r)
@@ -100,16 +103,20 @@ func bare(mux *http.ServeMux, taking map[string]bool, next http.Handler) http.Ha
 		case taking[route] || r.ContentLength == 0:
 			next.ServeHTTP(w, r)
 			return
+		case r.ContentLength > emptyBody:
+			refuse(w, r, errNoBody)
+			return
 		}
-		if r.ContentLength < 0 { // not announced: perhaps there is none
-			body, err := whole(w, r)
-			if err == nil && len(body) == 0 {
-				r.ContentLength = 0
-				next.ServeHTTP(w, r)
-				return
-			}
+		body, err := whole(w, r)
+		if text := string(bytes.TrimSpace(body)); err == nil && text != "" && text != "{}" {
+			err = errNoBody
 		}
-		refuse(w, r, errNoBody)
+		if err != nil {
+			refuse(w, r, err)
+			return
+		}
+		r.Body, r.ContentLength = http.NoBody, 0
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -79,10 +79,15 @@ func TestAnUnannouncedBodyHasItsLimits(t *testing.T) {
 		})
 	}
 	h.refused("more than a megabyte", stream("POST", "/api/v1/users", strings.NewReader(strings.Repeat(" ", 1<<20)+`{"name":"zoe"}`)), 413)
-	h.refused("something for unlock", stream("POST", "/api/v1/users/user-0/unlock", strings.NewReader("{}")), 400)
-	h.refused("something for a GET", stream("GET", "/api/v1/users", strings.NewReader("{}")), 400)
-	if a := stream("POST", "/api/v1/users/user-0/unlock", io.MultiReader(strings.NewReader(""))); a.status != 204 {
-		t.Errorf("nothing at all: %d %s", a.status, a.body)
+	h.refused("something for unlock", stream("POST", "/api/v1/users/user-0/unlock", strings.NewReader(`{"a":1}`)), 400)
+	h.refused("something for a GET", stream("GET", "/api/v1/users", strings.NewReader(`[]`)), 400)
+	for what, body := range map[string]string{"nothing at all": "", "an empty object": " {}\n"} {
+		if a := stream("POST", "/api/v1/users/user-0/unlock", io.MultiReader(strings.NewReader(body))); a.status != 204 {
+			t.Errorf("%s: %d %s", what, a.status, a.body)
+		}
+		if a := h.send("POST", "/api/v1/users/user-0/unlock", body, nil); a.status != 204 {
+			t.Errorf("%s, announced: %d %s", what, a.status, a.body)
+		}
 	}
 	if a := stream("POST", "/api/v1/users", strings.NewReader(`{"name":"zoe"}`)); a.status != 201 {
 		t.Errorf("a user: %d %s", a.status, a.body)
