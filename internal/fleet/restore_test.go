@@ -54,7 +54,7 @@ func TestF10MachinesGoOnWithYesterdaysBackup(t *testing.T) {
 	defer func() { w.must(w.db.Close()) }()
 	w.clock.at = at
 	m.world = w
-	if k := w.db.Keys(); k.Epoch != before.Epoch+1 || k.Deployment != before.Deployment || !k.Signer.Equal(before.Signer) {
+	if k := w.db.Keys(); k.Epoch <= before.Epoch || k.Deployment != before.Deployment || !k.Signer.Equal(before.Signer) {
 		t.Errorf("epoch %d after %d", k.Epoch, before.Epoch)
 	}
 	if got := m.login("ana", seen); got == "allow verified_online" {

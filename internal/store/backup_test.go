@@ -50,7 +50,7 @@ func TestABackupOfARunningServerComesBack(t *testing.T) {
 	if _, err := back.UserNamed(t.Context(), "ANA"); err != nil {
 		t.Error(err)
 	}
-	if k := back.Keys(); k.Epoch != db.Keys().Epoch+1 || !k.Signer.Equal(db.Keys().Signer) {
+	if k := back.Keys(); k.Epoch != uint64(noon.Unix())+1 || !k.Signer.Equal(db.Keys().Signer) {
 		t.Errorf("epoch %d", k.Epoch)
 	}
 	for _, d := range []string{to.dir, filepath.Dir(file)} {
@@ -160,7 +160,7 @@ func TestARestoreSetsAsideWhatWasThere(t *testing.T) {
 	} else {
 		p.run(t, "DELETE FROM "+aside+".events WHERE 1 / (SELECT count(*) FROM "+aside+".events WHERE host = 'lost') = 2")
 	}
-	if k := p.open(t).Keys(); k.Epoch != 2 {
+	if k := p.open(t).Keys(); k.Epoch <= db.Keys().Epoch {
 		t.Errorf("epoch %d", k.Epoch)
 	}
 }

@@ -46,17 +46,19 @@ func (n *networked) receive(ctx context.Context, staged string, m Manifest, repl
 	return aside, n.trouble(err)
 }
 
-// admit refuses a database that must not be replaced.
-func (n *networked) admit(ctx context.Context, m Manifest, replace bool) error {
+// admit refuses a database that must not be replaced, and returns its epoch.
+func (n *networked) admit(ctx context.Context, m Manifest, replace bool) (epoch uint64, err error) {
 	conn, err := n.start.Conn(ctx)
 	if err != nil {
-		return n.explain(err)
+		return 0, n.explain(err)
 	}
-	_, err = n.place(ctx, conn, m, replace)
+	taken, err := n.place(ctx, conn, m, replace)
 	if err != nil {
 		err = n.explain(err)
+	} else if taken {
+		epoch = epochOf(ctx, conn)
 	}
-	return errors.Join(err, conn.Close())
+	return epoch, errors.Join(err, conn.Close())
 }
 
 // setAside moves what is there into a schema of its own, unless it must not be

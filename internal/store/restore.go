@@ -35,7 +35,8 @@ func (r Restore) Run(ctx context.Context) (m Manifest, aside string, err error) 
 	if m, err = ReadBackup(r.File, ""); err != nil {
 		return m, "", err
 	}
-	if err := r.admit(ctx, m); err != nil {
+	replaced, err := r.admit(ctx, m)
+	if err != nil {
 		return m, "", err
 	}
 	if err := makeDir(r.Dir); err != nil {
@@ -52,7 +53,7 @@ func (r Restore) Run(ctx context.Context) (m Manifest, aside string, err error) 
 	if _, err := ReadBackup(r.File, stage); err != nil {
 		return m, "", err
 	}
-	if m.SigningKey, err = r.raise(ctx, stage); err != nil {
+	if m.SigningKey, err = r.raise(ctx, stage, replaced); err != nil {
 		return m, "", err
 	}
 	if r.Database == "" {
@@ -63,16 +64,18 @@ func (r Restore) Run(ctx context.Context) (m Manifest, aside string, err error) 
 	return m, aside, err
 }
 
-// admit refuses what must not be replaced, before anything is unpacked.
-func (r Restore) admit(ctx context.Context, m Manifest) (err error) {
+// admit refuses what must not be replaced, before anything is unpacked. It
+// returns the epoch of what is replaced; 0 where that cannot be read.
+func (r Restore) admit(ctx context.Context, m Manifest) (epoch uint64, err error) {
 	if r.Database == "" {
 		return r.place(ctx, m)
 	}
 	n, err := newNetworked(Config{Database: r.Database})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return errors.Join(n.admit(ctx, m, r.Replace), n.close())
+	epoch, err = n.admit(ctx, m, r.Replace)
+	return epoch, errors.Join(err, n.close())
 }
 
 // send puts the staged database into PostgreSQL, and its key beside the others
@@ -90,16 +93,16 @@ func (r Restore) send(ctx context.Context, stage string, m Manifest) (aside stri
 }
 
 // place refuses a directory that must not be replaced.
-func (r Restore) place(ctx context.Context, m Manifest) error {
+func (r Restore) place(ctx context.Context, m Manifest) (epoch uint64, err error) {
 	path := filepath.Join(r.Dir, DatabaseFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return 0, nil
 	} else if err != nil {
-		return err
+		return 0, err
 	}
 	pool, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer pool.Close()
 	pool.SetMaxOpenConns(1)
@@ -107,27 +110,27 @@ func (r Restore) place(ctx context.Context, m Manifest) error {
 	err = pool.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'deployment'").Scan(&deployment)
 	switch {
 	case err == nil && deployment != m.Deployment:
-		return latchkey.Errorf(latchkey.Conflict, "the directory holds another deployment (%s) than the backup (%s)", deployment, m.Deployment).
+		return 0, latchkey.Errorf(latchkey.Conflict, "the directory holds another deployment (%s) than the backup (%s)", deployment, m.Deployment).
 			WithHint("restore into another directory")
 	case !r.Replace:
-		return latchkey.Errorf(latchkey.Conflict, "there is a database in %s", r.Dir).WithHint("--yes sets it aside and restores the backup in its place")
+		return 0, latchkey.Errorf(latchkey.Conflict, "there is a database in %s", r.Dir).WithHint("--yes sets it aside and restores the backup in its place")
 	case err != nil:
-		return nil // it cannot be read: that is why somebody restores
+		return 0, nil // it cannot be read: that is why somebody restores
 	}
 	// Leaving the write-ahead log needs the database for oneself.
 	if _, err := pool.ExecContext(ctx, "PRAGMA busy_timeout = 200"); err != nil {
-		return err
+		return 0, err
 	}
 	var mode string
 	if err := pool.QueryRowContext(ctx, "PRAGMA journal_mode = DELETE").Scan(&mode); err != nil || mode != "delete" {
-		return latchkey.Errorf(latchkey.Busy, "a server is using %s", r.Dir).WithHint("stop it first")
+		return 0, latchkey.Errorf(latchkey.Busy, "a server is using %s", r.Dir).WithHint("stop it first")
 	}
-	return nil
+	return epochOf(ctx, pool), nil
 }
 
 // raise opens the staged database, which shows that the key fits, and lifts
 // what the lost database may have reached. It returns the signing key in use.
-func (r Restore) raise(ctx context.Context, stage string) (signer string, err error) {
+func (r Restore) raise(ctx context.Context, stage string, replaced uint64) (signer string, err error) {
 	key := filepath.Join(stage, MasterKeyFile)
 	for _, other := range []string{filepath.Join(r.Dir, MasterKeyFile), r.KeyFile} {
 		if _, err := os.Stat(other); other != "" && err == nil {
@@ -143,16 +146,46 @@ func (r Restore) raise(ctx context.Context, stage string) (signer string, err er
 		return "", err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return seal.KeyID(db.identity.Signer.Public().(ed25519.PublicKey)), db.restored(ctx)
+	return seal.KeyID(db.identity.Signer.Public().(ed25519.PublicKey)), db.restored(ctx, replaced)
+}
+
+// nextEpoch is above the epoch of the backup and that of what is replaced, and
+// follows the time: whoever restores one backup twice, in two places, does not
+// make two servers whose sets of keys cannot be told apart.
+func nextEpoch(backup, replaced uint64, now time.Time) (uint64, error) {
+	next := max(backup, replaced, uint64(max(0, now.Unix()))) + 1
+	if next >= 1<<epochSize {
+		return 0, latchkey.Errorf(latchkey.Conflict, "the backup has the restore epoch %d, which no server wrote", backup).WithHint("take another one")
+	}
+	return next, nil
+}
+
+// epochOf is the epoch of a database that is about to be replaced; 0 where it
+// cannot be read, or is more than any server wrote.
+func epochOf(ctx context.Context, db interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
+}) uint64 {
+	var text string
+	if err := db.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&text); err != nil {
+		return 0
+	}
+	epoch, err := strconv.ParseUint(text, 10, epochSize-1)
+	if err != nil {
+		return 0
+	}
+	return epoch
 }
 
 // restored raises the epoch, so that every signed set of keys is newer than
 // those before, and uses up all TOTP steps until now: the lost database may
 // have accepted them. Counters of hardware tokens rise with what machines
 // report.
-func (db *DB) restored(ctx context.Context) error {
-	epoch := db.identity.Epoch + 1
+func (db *DB) restored(ctx context.Context, replaced uint64) error {
 	now := db.now()
+	epoch, err := nextEpoch(db.identity.Epoch, replaced, now)
+	if err != nil {
+		return err
+	}
 	return db.InTx(ctx, func(t *Tx) error {
 		const floor = `UPDATE authenticators SET next_use = $1 / period + 2
 			WHERE kind = $2 AND period > 0 AND next_use < $1 / period + 2`

@@ -27,6 +27,9 @@ const Spread = seal.Slack
 // so that every set after a restore is newer than all before it.
 const epochBits = 20
 
+// epochSize is how many bits of the version are left for the epoch.
+const epochSize = 64 - epochBits - 1
+
 // A SigningKey is one key of the deployment's, for people.
 type SigningKey struct {
 	ID           string     `json:"id"`
@@ -228,7 +231,7 @@ func (t *Tx) setVersion() (uint64, error) {
 	if err := errors.Join(t.row(get, "epoch").Scan(&epoch), t.row(get, "keyset").Scan(&changes)); err != nil {
 		return 0, err
 	}
-	e, err := strconv.ParseUint(epoch, 10, 64-epochBits-1)
+	e, err := strconv.ParseUint(epoch, 10, epochSize)
 	c, err2 := strconv.ParseUint(changes, 10, epochBits)
 	if err := errors.Join(err, err2); err != nil {
 		return 0, fmt.Errorf("version of the signing keys: %w", err)
