@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"database/sql"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/internal/audit"
+	"latchkey/internal/seal"
 )
 
 // chained are the columns of an event that its hash covers: all but the place
@@ -98,7 +100,7 @@ func (t *Tx) seal(r audit.Round) (sealed int, end head, altered, err error) {
 // checkpoint stores a signature over the last row. Of the checkpoints of one
 // block and one minute the last is kept.
 func (t *Tx) checkpoint(position int64, hash []byte, r audit.Round) (sum [sha256.Size]byte, err error) {
-	now := t.db.now()
+	now := t.db.sealedAt()
 	signed, err := r.Sign(position, hash, now)
 	if err != nil {
 		return sum, err
@@ -109,6 +111,18 @@ func (t *Tx) checkpoint(position int64, hash []byte, r audit.Round) (sum [sha256
 	return sha256.Sum256([]byte(signed)), errors.Join(
 		t.exec(thin, int64(audit.Block), position, now.UnixMilli()),
 		t.exec(add, position, now.UnixMilli(), signed))
+}
+
+// sealedAt is now, and not before the key began that signs: it was put into use
+// while a clock was ahead, and nobody could tell what it signs from what a thief
+// of the key made up.
+func (db *DB) sealedAt() time.Time {
+	now, ring := db.now(), db.Ring()
+	reign, _ := ring.Reign(seal.KeyID(ring.Signer.Public().(ed25519.PublicKey)))
+	if now.Before(reign.From) {
+		return reign.From
+	}
+	return now
 }
 
 // scanLink reads whatever the columns hold: a value of a wrong type is a broken

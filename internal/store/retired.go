@@ -55,14 +55,18 @@ func begun(k keyRow) int64 {
 	return k.CurrentFrom.UnixMilli()
 }
 
-// ended is when the next key took over.
+// ended is when the next key took over; now for a key that was never in use.
 func ended(k keyRow, all []keyRow, now time.Time) int64 {
+	end := int64(0)
 	for _, next := range all {
-		if begun(k) < begun(next) && next.CurrentFrom.Before(now) {
-			now = *next.CurrentFrom
+		if from := begun(next); from > begun(k) && (end == 0 || from < end) {
+			end = from
 		}
 	}
-	return now.UnixMilli()
+	if end == 0 || begun(k) == 0 {
+		return now.UnixMilli()
+	}
+	return end
 }
 
 // remember puts a retired key on the ring.

@@ -305,7 +305,7 @@ func (db *DB) AnnounceKey(ctx context.Context, e latchkey.Event) (id string, err
 		if k := inState(all, KeyAnnounced); k != nil {
 			return latchkey.Errorf(latchkey.Conflict, "the key %s is announced already", k.ID).WithHint("latchkey key switch, or key retire %s", k.ID)
 		}
-		if id, err = t.addKey(seed, db.now()); err != nil {
+		if id, err = t.addKey(seed, madeAfter(all, db.now())); err != nil {
 			return err
 		}
 		return t.ringChanged(id, e)
@@ -330,13 +330,50 @@ func (db *DB) SwitchKey(ctx context.Context, hurry bool, e latchkey.Event) (id s
 			return latchkey.Errorf(latchkey.Conflict, "the key was announced less than %v ago", Spread).
 				WithHint("wait another %v, so that every server tells machines of it", wait.Round(time.Second))
 		}
+		before := inState(all, KeyCurrent)
+		from, err := t.switchAt(*before, now)
+		if err != nil {
+			return err
+		}
+		if from.Sub(now) > seal.Slack && !hurry {
+			return latchkey.Errorf(latchkey.Conflict, "the clock says %s, and the server has signed at %s", now.Format(time.RFC3339), from.Format(time.RFC3339)).
+				WithHint("set the clock right first; --now where it is right, and was ahead then")
+		}
 		id = next.ID
 		return errors.Join(
-			t.exec("UPDATE signing_keys SET trusted_until = $1 WHERE id = $2", now.Add(fleet.HeaderLife).UnixMilli(), inState(all, KeyCurrent).ID),
-			t.exec("UPDATE signing_keys SET current_from = $1 WHERE id = $2", now.UnixMilli(), id),
+			t.exec("UPDATE signing_keys SET trusted_until = $1 WHERE id = $2", from.Add(fleet.HeaderLife).UnixMilli(), before.ID),
+			t.exec("UPDATE signing_keys SET current_from = $1 WHERE id = $2", from.UnixMilli(), id),
 			t.ringChanged(id, e))
 	})
 	return id, err
+}
+
+// madeAfter keeps keys in the order in which they were made, also where the clock
+// was ahead once.
+func madeAfter(all []keyRow, now time.Time) time.Time {
+	for _, k := range all {
+		if now.Before(k.MadeAt) {
+			now = k.MadeAt.Add(time.Millisecond)
+		}
+	}
+	return now
+}
+
+// aheadAtMost is how far a moment in the database may lie ahead and be a clock
+// that was wrong: what is beyond, somebody made up.
+const aheadAtMost = 2 * 366 * 24 * time.Hour
+
+// switchAt is when the reign of a key ends that is replaced now: not before it
+// began, and not before what it sealed of the audit trail, also where the clock
+// was ahead then or is behind now.
+func (t *Tx) switchAt(before keyRow, now time.Time) (time.Time, error) {
+	var sealed int64
+	const last = "SELECT coalesce(max(at), 0) FROM checkpoints WHERE at <= $1"
+	if err := t.row(last, now.Add(aheadAtMost).UnixMilli()).Scan(&sealed); err != nil {
+		return time.Time{}, err
+	}
+	at := max(now.UnixMilli(), sealed, before.CurrentFrom.UnixMilli()+1)
+	return time.UnixMilli(at).UTC(), nil
 }
 
 // RetireKey has machines believe a key no more, and destroys it. Conflict for
@@ -357,7 +394,9 @@ func (db *DB) RetireKey(ctx context.Context, id string, compromised bool, e latc
 				return latchkey.Errorf(latchkey.Conflict, "the key is in use").WithHint("latchkey key announce and key switch put another in its place")
 			case k.State == KeyRetired:
 				return latchkey.Errorf(latchkey.Conflict, "the key is retired already")
-			case k.State == KeyBelieved && now.Before(*k.TrustedUntil) && !compromised:
+			case k.State == KeyBelieved && k.TrustedUntil == nil && !compromised:
+				return latchkey.Errorf(latchkey.Conflict, "nobody noted until when what the key signed holds").WithHint("30 days after the switch, --compromised")
+			case k.State == KeyBelieved && !compromised && now.Before(*k.TrustedUntil):
 				return latchkey.Errorf(latchkey.Conflict, "what the key signed holds until %s", k.TrustedUntil.Format(time.RFC3339)).
 					WithHint("wait; a key that somebody else may have goes with --compromised")
 			}
