@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -133,6 +135,11 @@ func (p *program) keyRewrap() *cobra.Command {
 		if err := p.confirmed("This makes a new master key; backups from before need the old one, which is set aside beside it."); err != nil {
 			return err
 		}
+		held, err := d.hold()
+		if err != nil {
+			return err
+		}
+		defer held.Close()
 		old, rows, err := store.Rewrap(ctx, d.config(), keyEvent(latchkey.MasterKeyChanged))
 		if err != nil {
 			return err
@@ -144,6 +151,22 @@ func (p *program) keyRewrap() *cobra.Command {
 	})
 	d.add(c)
 	return c
+}
+
+// hold keeps every server away from a data directory, also one that stands
+// still. Where it is not there, whoever opens it says so.
+func (d *dataFlags) hold() (io.Closer, error) {
+	if d.database != "" {
+		return io.NopCloser(nil), nil
+	}
+	held, err := alone(d.dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return io.NopCloser(nil), nil
+	case latchkey.CodeOf(err) == latchkey.Busy:
+		return nil, latchkey.Errorf(latchkey.Busy, "a server is using the database in %s", d.dir).WithHint("stop it first")
+	}
+	return held, err
 }
 
 // ringEvery is how often a running server looks whether its keys have changed.

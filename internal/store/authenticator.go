@@ -50,13 +50,13 @@ func (db *DB) AddAuthenticator(ctx context.Context, a latchkey.Authenticator, se
 		return "", err
 	}
 	a.ID = latchkey.AuthenticatorID(id)
-	wrapped, err := db.wrap.Wrap(db.rand, authenticatorRow(a.ID), seed)
-	if err != nil {
-		return "", err
-	}
 	e.Detail = with(e.Detail, "authenticator", id)
 	return a.ID, db.InTx(ctx, func(t *Tx) error {
 		if err := t.roomForOne(a.User); err != nil {
+			return err
+		}
+		wrapped, err := t.wrap(authenticatorRow(a.ID), seed)
+		if err != nil {
 			return err
 		}
 		const insert = `INSERT INTO authenticators (id, user_id, kind, label, algorithm, digits, period, wrapped, next_use, created_at)

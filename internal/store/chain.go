@@ -38,6 +38,9 @@ func (db *DB) Seal(ctx context.Context, r audit.Round) (sealed int, ours bool, e
 		if ours, err = t.hold("sealer", r.Holder, r.Lease); err != nil {
 			return err
 		}
+		if err = t.inForce(); err != nil {
+			return err
+		}
 		if !ours {
 			end, _, err = t.noted() // for the day on which the lease comes here
 			return err
@@ -151,10 +154,14 @@ func (db *DB) Ends(ctx context.Context) (audit.Ends, error) {
 	const query = "SELECT (SELECT coalesce(max(position), 0) FROM events WHERE " + placed + "), " +
 		"(SELECT coalesce(max(position), 0) FROM checkpoints WHERE " + placed + "), " +
 		"(SELECT count(*) FROM events WHERE position IS NOT NULL), (SELECT count(*) FROM events WHERE position IS NULL), " +
-		"(SELECT wrapped FROM heads WHERE name = 'audit')"
+		"(SELECT wrapped FROM heads WHERE name = 'audit'), (SELECT value FROM meta WHERE name = 'master')"
 	var e audit.Ends
 	var wrapped []byte
-	err := db.row(ctx, query).Scan(&e.Sealed, &e.Signed, &e.Rows, &e.Unsealed, &wrapped)
+	var master sql.NullString
+	err := db.row(ctx, query).Scan(&e.Sealed, &e.Signed, &e.Rows, &e.Unsealed, &wrapped, &master)
+	if err == nil {
+		err = db.outlived(master.String)
+	}
 	if h, ok := db.openHead(wrapped); ok {
 		e.Noted = &audit.Place{Position: h.position, Hash: h.hash}
 	}

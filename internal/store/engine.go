@@ -25,6 +25,9 @@ type engine interface {
 	risks(ctx context.Context) ([]string, error)
 	// snapshot copies the database as it is at one moment into an SQLite file.
 	snapshot(ctx context.Context, file string) error
+	// clock is a query for the time that all servers share; empty where they run
+	// on one computer.
+	clock() string
 	// explain says what an administrator can do about an error of opening.
 	explain(err error) error
 	close() error

@@ -87,7 +87,7 @@ func (db *DB) openHead(wrapped []byte) (h head, ok bool) {
 func (t *Tx) note(h head) error {
 	plain := binary.BigEndian.AppendUint64(nil, uint64(h.position))
 	plain = append(append(plain, h.sum[:]...), h.hash...)
-	wrapped, err := t.db.wrap.Wrap(t.db.rand, headRow, secret.Bytes(plain))
+	wrapped, err := t.wrap(headRow, secret.Bytes(plain))
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (t *Tx) caKey(k *Keys, der secret.Bytes, ring seal.Ring) (err error) {
 }
 
 func (t *Tx) markCA(der secret.Bytes) error {
-	wrapped, err := t.db.wrap.Wrap(t.db.rand, "secrets/ca", append(secret.Bytes{headed}, der...))
+	wrapped, err := t.wrap("secrets/ca", append(secret.Bytes{headed}, der...))
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (t *Tx) secret(name string, fresh func(io.Reader) (secret.Bytes, error)) (s
 	if err != nil {
 		return nil, fmt.Errorf("making the secret %q: %w", name, err)
 	}
-	if wrapped, err = t.db.wrap.Wrap(t.db.rand, "secrets/"+name, plain); err != nil {
+	if wrapped, err = t.wrap("secrets/"+name, plain); err != nil {
 		return nil, err
 	}
 	const insert = "INSERT INTO secrets (name, wrapped, created_at) VALUES ($1, $2, $3)"

@@ -13,6 +13,33 @@ import (
 	"latchkey/internal/secret"
 )
 
+// wrap wraps a secret for a row that this transaction writes.
+func (t *Tx) wrap(row string, plain secret.Bytes) ([]byte, error) {
+	if err := t.inForce(); err != nil {
+		return nil, err
+	}
+	return t.db.wrap.Wrap(t.db.rand, row, plain)
+}
+
+// inForce refuses a transaction of a server that stood still while somebody
+// changed the master key: what it wraps nobody could read any more.
+func (t *Tx) inForce() error {
+	var id string
+	if err := t.row("SELECT value FROM meta WHERE name = 'master'").Scan(&id); err != nil {
+		return err
+	}
+	return t.db.outlived(id)
+}
+
+// outlived compares the key of this process with the one that is in use.
+func (db *DB) outlived(id string) error {
+	if id == db.wrap.ID() {
+		return nil
+	}
+	return errors.Join(ErrOvertaken, latchkey.Errorf(latchkey.Conflict, "the master key was changed while this program ran").
+		WithHint("start it again, with the new key"))
+}
+
 // masterKey reads the master key. Where neither key nor database exist it makes
 // one: a new key beside an old database would only hide that the old is lost.
 func masterKey(path string, rand io.Reader, fresh bool) (*seal.Wrapper, error) {

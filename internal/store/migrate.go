@@ -28,6 +28,7 @@ type dialect struct {
 	begin  string
 	hold   string // keeps everybody from reading the migrations until the end
 	tables string // counts all tables, and those that are called migrations
+	clock  string // a query for the time that all servers share; empty: theirs is one
 	script []any  // arguments with which a text of several statements is run
 }
 
@@ -135,8 +136,14 @@ func unattended(ctx context.Context, conn *sql.Conn, d dialect, now time.Time, d
 	if _, err := conn.ExecContext(ctx, d.hold); err != nil {
 		return err
 	}
+	at := now.UnixMilli()
+	if d.clock != "" {
+		if err := conn.QueryRowContext(ctx, d.clock).Scan(&at); err != nil {
+			return err
+		}
+	}
 	var holder string
-	err := conn.QueryRowContext(ctx, attended, now.UnixMilli()).Scan(&holder)
+	err := conn.QueryRowContext(ctx, attended, at).Scan(&holder)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}

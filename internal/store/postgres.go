@@ -48,6 +48,7 @@ var postgresDialect = dialect{
 	hold:   "LOCK TABLE migrations IN ACCESS EXCLUSIVE MODE",
 	tables: `SELECT count(*), coalesce(sum(CASE WHEN tablename = 'migrations' THEN 1 ELSE 0 END), 0)
 		FROM pg_tables WHERE schemaname = current_schema()`,
+	clock:  "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
 	script: []any{pgx.QueryExecModeSimpleProtocol},
 }
 
@@ -176,6 +177,8 @@ type line struct {
 
 // Scan words the error.
 func (l line) Scan(dest ...any) error { return l.word(l.scanner.Scan(dest...)) }
+
+func (n *networked) clock() string { return postgresDialect.clock }
 
 func (n *networked) size(ctx context.Context) (bytes int64, err error) {
 	err = n.row(ctx, "SELECT pg_database_size(current_database())").Scan(&bytes)

@@ -81,11 +81,11 @@ func (t *Tx) request(id, command []byte, now time.Time) (int, secret.Bytes, erro
 
 // AnswerRequest keeps the answer to a command that was claimed.
 func (db *DB) AnswerRequest(ctx context.Context, id []byte, status int, answer secret.Bytes) error {
-	wrapped, err := db.wrap.Wrap(db.rand, requestRow(id), answer)
-	if err != nil {
-		return err
-	}
 	return db.InTx(ctx, func(t *Tx) error {
+		wrapped, err := t.wrap(requestRow(id), answer)
+		if err != nil {
+			return err
+		}
 		return t.exec("UPDATE requests SET status = $1, wrapped = $2 WHERE id = $3", status, wrapped, id)
 	})
 }

@@ -22,6 +22,9 @@ func retiredRow(id string) string { return "retired_keys/" + id }
 // the key can have signed, under the master key: whoever has the seed and can
 // write to the database adds none.
 func (t *Tx) retire(k keyRow, all []keyRow, now time.Time) error {
+	if err := t.inForce(); err != nil {
+		return err
+	}
 	private, err := t.private(k)
 	if err != nil {
 		return err
@@ -40,7 +43,7 @@ func (t *Tx) retire(k keyRow, all []keyRow, now time.Time) error {
 	for _, n := range []int64{begun(k), until, last} {
 		plain = binary.BigEndian.AppendUint64(plain, uint64(n))
 	}
-	wrapped, err := t.db.wrap.Wrap(t.db.rand, retiredRow(k.ID), secret.Bytes(plain))
+	wrapped, err := t.wrap(retiredRow(k.ID), secret.Bytes(plain))
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,11 @@ var wrappedRows = []struct{ prefix, list, update string }{
 func (db *DB) rewrap(ctx context.Context, next *seal.Wrapper, e latchkey.Event) (rows int, err error) {
 	err = db.InTx(ctx, func(t *Tx) error {
 		rows = 0
-		if err := t.alone(); err != nil {
+		// A round of the sealer that is under way still wraps with the old key.
+		if err := t.exec("UPDATE leases SET ends = ends WHERE name = 'sealer'"); err != nil {
+			return err
+		}
+		if err := errors.Join(t.alone(), t.inForce()); err != nil {
 			return err
 		}
 		for _, w := range wrappedRows {
@@ -113,8 +117,12 @@ func (db *DB) rewrap(ctx context.Context, next *seal.Wrapper, e latchkey.Event) 
 // alone refuses while a server runs: it holds the old key in its memory, and
 // could open nothing any more.
 func (t *Tx) alone() error {
+	now, err := t.clock()
+	if err != nil {
+		return err
+	}
 	var holder string
-	err := t.row(attended, t.db.now().UnixMilli()).Scan(&holder)
+	err = t.row(attended, now).Scan(&holder)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}

@@ -264,7 +264,7 @@ func (t *Tx) firstKey() error {
 func (t *Tx) addKey(seed secret.Bytes, made time.Time) (string, error) {
 	pub := ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey)
 	id := seal.KeyID(pub)
-	wrapped, err := t.db.wrap.Wrap(t.db.rand, signingRow(id), seed)
+	wrapped, err := t.wrap(signingRow(id), seed)
 	if err != nil {
 		return "", err
 	}

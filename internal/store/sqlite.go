@@ -145,6 +145,8 @@ func (e *embedded) statement(ctx context.Context, query string) (*sql.Stmt, erro
 	return s, nil
 }
 
+func (e *embedded) clock() string { return sqliteDialect.clock }
+
 // size counts what is not merged into the database yet, too.
 func (e *embedded) size(context.Context) (int64, error) {
 	var all int64
