@@ -45,13 +45,15 @@ type Fleet struct {
 	now   func() time.Time
 	rand  io.Reader
 
-	reports   latchkey.Pace // that name no code, or one that was reported before
+	reports   latchkey.Pace // that name no code, or none that is still good
+	codes     latchkey.Pace // that name such a code, as the first
 	incidents latchkey.Pace
 }
 
 // How many lines an hour one machine can write into the audit trail by what it
-// reports: a full ring of events, and more incidents than anybody reads, about
-// itself and about each of its users. The first about a user is written whatever
+// reports: a full ring of events, as many that name codes which nobody has used
+// yet, and more incidents than anybody reads, about itself and about each of its
+// users. The first about a user is written whatever
 // else was: root on a stolen machine must not be able to drown it.
 const (
 	MaxReported         = 5000
@@ -119,6 +121,7 @@ func New(s Store, k Keys, d Door, now func() time.Time, rand io.Reader) *Fleet {
 	return &Fleet{
 		store: s, keys: k, door: d, now: now, rand: rand,
 		reports:   latchkey.Pace{PerHour: MaxReported, PerMachine: MaxReported, What: "reported events"},
+		codes:     latchkey.Pace{PerHour: MaxReported, PerMachine: MaxReported, What: "reported codes"},
 		incidents: latchkey.Pace{PerHour: MaxIncidents, PerMachine: MaxMachineIncidents, What: "incidents"},
 	}
 }

@@ -112,7 +112,7 @@ func (m *Member) loses(p *plan) bool {
 // nobody in without the server. A header without a policy would not do: who is
 // not covered is not asked.
 func (p *plan) withdraw() {
-	p.held, p.tokens, p.leases, p.limit, p.window = true, nil, nil, latchkey.Limit{}, 0
+	p.held, p.tokens, p.leases, p.books, p.limit, p.window = true, nil, nil, nil, latchkey.Limit{}, 0
 	p.header.Anchor = 0
 	if p.header.Status == bundle.Active {
 		p.header.Policy = nobody()

@@ -12,6 +12,7 @@ import (
 	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/bundle"
+	"latchkey/internal/otp"
 	"latchkey/internal/policy"
 	"latchkey/internal/seal"
 	"latchkey/internal/verify"
@@ -35,6 +36,7 @@ type plan struct {
 	tokens []share
 	digest []byte
 	leases []Lease
+	books  []Book
 	window int // of HOTP
 	// may are the authenticators whose codes the machine may hold, whether or not
 	// there are any left to hold.
@@ -84,12 +86,18 @@ func (p *plan) codes(machine latchkey.Machine, m *Member, now time.Time) {
 		case t.Removed || !listed(rules.Factors.Offline, t.Kind):
 		case t.Kind == latchkey.TOTP:
 			p.may = append(p.may, t.ID)
-			p.tokens = append(p.tokens, share{t, 0})
+			p.tokens, p.books = append(p.tokens, share{t, 0}), append(p.books, bookOf(t, m.Anchor, horizon))
 		case t.Kind == latchkey.HOTP && t.leased(machine.ID, m.Anchor, now):
 			p.may = append(p.may, t.ID)
 			p.lease(t, machine, rules.OfflineQuota(), m.Anchor, horizon, now)
 		}
 	}
+}
+
+// bookOf is what the machine may know of an app: nothing from before its user's
+// login there, for which a clock may have been late, and nothing past his days.
+func bookOf(t Token, anchor, horizon time.Time) Book {
+	return Book{Token: t.ID, First: otp.Step(anchor.Add(-clockSlack), t.Period), To: otp.Step(horizon, t.Period), Anchor: anchor}
 }
 
 // lease shares out the codes of an HOTP token. A counter does not end by
@@ -222,8 +230,9 @@ func (f *Fleet) current(ctx context.Context, l Ledger, m *Member, p plan, proven
 		return m.Version, nil
 	}
 	i := Issue{
-		Now: now, Machine: l.Machine.ID, User: m.User.ID, From: m.Version, Proven: proven, Digest: p.digest, Leases: p.leases,
-		Active: p.header.Status == bundle.Active, Withdraws: p.held, Granted: m.noted(&p), Gives: p.gives(),
+		Now: now, Machine: l.Machine.ID, User: m.User.ID, From: m.Version, Proven: proven, Digest: p.digest,
+		Leases: p.leases, Books: p.books, Gives: p.gives(),
+		Active: p.header.Status == bundle.Active, Withdraws: p.held, Granted: m.noted(&p),
 	}
 	if len(p.tokens) > 0 {
 		i.Event = &latchkey.Event{

@@ -72,15 +72,20 @@ type Token struct {
 	// LeaseUntil. From then on another may take it over.
 	LeaseMachine latchkey.MachineID
 	LeaseHost    string
-	LeaseTo      uint64 // no machine was ever handed this code
 	LeaseUntil   time.Time
-	Handed       uint64 // this machine was never handed this code
+	// First and Handed are the range of steps or counters that this machine was
+	// ever handed: from First, of an app, and below Handed; 0 where it was handed
+	// none.
+	First  uint64
+	Handed uint64
 	// Base is where the counter was when codes were handed to this machine first
 	// under the anchor BaseAnchor; Seen is past the last code that the server
-	// itself has taken.
+	// itself has taken. Burnt is how often, under the same anchor, the machine
+	// has used up codes of an app that were good at that moment.
 	Base       uint64
 	BaseAnchor time.Time
 	Seen       uint64
+	Burnt      int
 	Codes      func() (*otp.Generator, error)
 }
 
@@ -89,22 +94,24 @@ func (t Token) leased(m latchkey.MachineID, anchor, now time.Time) bool {
 	return policy.Leased(t.LeaseMachine, t.LeaseUntil, m, anchor, now)
 }
 
-// issued is the first step or counter that no machine can know a code of.
+// issued is the first step or counter that the machine cannot know of: of an app
+// because it is not yet time, of an HOTP token because neither was it handed the
+// code nor has the counter got there. Whoever has the lease now, it knows what it
+// was handed.
 func (t Token) issued(now time.Time) uint64 {
 	if t.Kind == latchkey.TOTP {
 		return otp.Step(now, t.Period) + totpWindow + 1
 	}
-	return max(t.Next, t.LeaseTo)
-}
-
-// bound is how far the machine may raise the floor: of an HOTP token it knows
-// what it was handed, whoever has the lease now.
-func (t Token) bound(now time.Time) uint64 {
-	if t.Kind == latchkey.TOTP {
-		return t.issued(now)
-	}
 	return max(t.Next, t.Handed)
 }
+
+// bound is how far the machine may raise the floor.
+func (t Token) bound(now time.Time) uint64 {
+	return min(t.issued(now), max(t.Next, t.Handed))
+}
+
+// handed reports whether the machine was ever handed the code of a step.
+func (t Token) handed(step uint64) bool { return t.First <= step && step < t.Handed }
 
 // A Merger is what one report changes.
 type Merger struct {
@@ -120,8 +127,9 @@ type Merger struct {
 	Lost     uint64
 	Gen      uint64
 	Events   []Entry
-	Raise    map[latchkey.AuthenticatorID]uint64 // next, where it is lower still
-	Claims   map[latchkey.AuthenticatorID]uint64 // past what is said to be used, and is not in Raise
+	Raise    map[latchkey.AuthenticatorID]uint64    // next, where it is lower still
+	Burns    map[latchkey.AuthenticatorID]time.Time // the anchor under which codes of the present are used up
+	Claims   map[latchkey.AuthenticatorID]uint64    // past what is said to be used, and is not in Raise
 	Members  []MemberChange
 	Suspect  string // why the machine is quarantined; empty where it is not
 	Incident []latchkey.Event
@@ -164,6 +172,7 @@ type Issue struct {
 	Granted   Grant
 	Gives     latchkey.Holding // for the reports
 	Leases    []Lease
+	Books     []Book
 	Event     *latchkey.Event // where codes are issued
 }
 
@@ -178,6 +187,13 @@ type Lease struct {
 	Base      uint64          // where the counter is, and
 	Anchor    time.Time       // what allowance the codes belong to
 	Event     *latchkey.Event // where it moves
+}
+
+// A Book lets the machine hold the codes of an app from First to before To.
+type Book struct {
+	Token     latchkey.AuthenticatorID
+	First, To uint64
+	Anchor    time.Time // the allowance that they belong to
 }
 
 // A Release ends a lease that the machine gave up.

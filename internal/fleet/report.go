@@ -34,23 +34,32 @@ type judge struct {
 	changes map[latchkey.UserID]*MemberChange
 	usedBy  func(latchkey.AuthenticatorID, uint64, latchkey.LogonID) (Use, error)
 
-	reports, incidents *latchkey.Pace
+	lost     uint64 // events that the machine overwrote since its last report
+	lossTold bool   // there is a line about it
+
+	reports, codes, incidents *latchkey.Pace
 }
 
 // judge weighs a report against what the machine was issued.
 func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger, error) {
 	j := judge{
-		now: f.now(), ledger: l, reports: &f.reports, incidents: &f.incidents, changes: map[latchkey.UserID]*MemberChange{},
+		now: f.now(), ledger: l, reports: &f.reports, codes: &f.codes, incidents: &f.incidents, changes: map[latchkey.UserID]*MemberChange{},
 		usedBy: func(c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (Use, error) {
 			return f.store.UsedBy(ctx, c, n, l)
 		},
 	}
 	j.merger = Merger{
 		Now: j.now, Machine: l.Machine.ID, OS: in.OS, Version: in.AgentVersion, From: l, Proven: f.proven(l.Machine, in.Proof),
-		Seq: l.Reported, Hash: l.Hash, Lost: max(l.Lost, in.Lost), Gen: max(l.Generation, in.Generation), Raise: map[latchkey.AuthenticatorID]uint64{},
-		Claims: map[latchkey.AuthenticatorID]uint64{},
+		Seq: l.Reported, Hash: l.Hash, Lost: l.Lost, Gen: l.Generation, Raise: map[latchkey.AuthenticatorID]uint64{},
+		Burns: map[latchkey.AuthenticatorID]time.Time{}, Claims: map[latchkey.AuthenticatorID]uint64{},
+	}
+	if l.Machine.State == latchkey.Removed {
+		return j.merger, nil // it fills no audit trail any more
 	}
 	j.remember()
+	in = j.numbers(in)
+	j.merger.Gen = max(l.Generation, in.Generation)
+	j.loss(in.Lost)
 	if in.Generation < l.Generation {
 		j.suspect("the machine's ledger went back", "generation", fmt.Sprintf("%d after %d", in.Generation, l.Generation))
 	}
@@ -123,30 +132,20 @@ func (j *judge) take(p *latchkey.Pace, about *Member) bool {
 func (j *judge) events(in api.SyncRequest) error {
 	list := slices.Clone(in.Events)
 	slices.SortFunc(list, func(a, b api.Report) int { return cmp.Compare(a.Seq, b.Seq) })
-	lost := j.merger.Lost - j.ledger.Lost
-	if j.ledger.Machine.State == latchkey.Removed {
-		list = nil // it fills no audit trail any more
-	}
 	for _, r := range list[:min(len(list), MaxReports)] {
 		if r.Seq <= j.merger.Seq {
 			continue // delivered before
 		}
 		j.chain(r)
-		if gap := r.Seq - j.merger.Seq - 1; gap > lost {
+		if gap := r.Seq - j.merger.Seq - 1; gap > j.lost {
 			j.incident("events are missing from the machine's reports", "gap", fmt.Sprintf("%d before %d", gap, r.Seq))
 		} else {
-			lost -= gap
+			j.lost -= gap
 		}
 		if err := j.event(r); err != nil {
 			return err
 		}
 		j.merger.Seq = r.Seq
-	}
-	if n := j.merger.Lost - j.ledger.Lost; n > 0 {
-		j.merger.Incident = append(j.merger.Incident, latchkey.Event{
-			Time: j.now, Kind: latchkey.ReportsLost, Machine: j.ledger.Machine.ID, Host: j.ledger.Machine.Name,
-			Detail: map[string]string{"lost": fmt.Sprint(n)},
-		})
 	}
 	return nil
 }
@@ -182,7 +181,11 @@ func (j *judge) event(r api.Report) error {
 	if m != nil && r.Reason == latchkey.WrongCode && r.Scenario != latchkey.Unlock {
 		j.failed(m, e.Time)
 	}
-	if e.First || j.take(j.reports, nil) {
+	pace := j.reports
+	if e.First && r.Used >= m.token(r.Credential).Next {
+		pace = j.codes
+	}
+	if j.take(pace, nil) {
 		j.merger.Events = append(j.merger.Events, e)
 	}
 	return nil
@@ -241,7 +244,7 @@ func (j *judge) used(e *Entry, m *Member, r api.Report) error {
 		here := Use{e.Logon, j.ledger.Machine.Name, !j.believed()}
 		j.merger.Incident = append(j.merger.Incident, Double{e.Event, t.Authenticator, r.Used, other, here}.Incident(j.now, j.actor()))
 	}
-	j.raise(t, r.Used+1)
+	j.raise(m, t, r.Used+1)
 	return nil
 }
 
@@ -265,6 +268,8 @@ func (j *judge) impossible(m *Member, t *Token, used uint64) string {
 		return "an event names a code that the machine does not have yet"
 	case t.Kind == latchkey.TOTP && used > j.horizon(m, t):
 		return "an event names a code past the user's last offline day"
+	case t.Kind == latchkey.TOTP && !t.handed(used):
+		return "an event names a code that the machine was never handed"
 	}
 	return ""
 }
@@ -277,9 +282,9 @@ func (j *judge) horizon(m *Member, t *Token) uint64 {
 }
 
 // raise lifts the floor of a token, never beyond what the machine can know.
-func (j *judge) raise(t *Token, next uint64) {
+func (j *judge) raise(m *Member, t *Token, next uint64) {
 	next = min(next, j.bound(t))
-	if next > t.Next {
+	if next > t.Next && j.affords(m, t, next) {
 		j.merger.Raise[t.ID] = max(j.merger.Raise[t.ID], next)
 	}
 }
@@ -344,8 +349,8 @@ func (j *judge) floor(m *Member, fl latchkey.Floor) {
 		j.beyond(m, "the machine reports a code as used that it does not have yet", "next", fmt.Sprint(fl.Next))
 		return
 	}
-	if j.merger.Lost > j.ledger.Lost || j.ledger.FloorsDue || j.merger.Ahead {
-		j.raise(t, fl.Next)
+	if j.lossTold || j.ledger.FloorsDue || j.merger.Ahead {
+		j.raise(m, t, fl.Next)
 	}
 }
 
@@ -362,6 +367,7 @@ func (j *judge) change(m *Member) *MemberChange {
 func (j *judge) finish() {
 	if !j.believed() {
 		clear(j.merger.Raise)
+		clear(j.merger.Burns)
 		j.claim()
 		j.merger.Gen = j.ledger.Generation
 		return

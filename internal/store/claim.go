@@ -28,7 +28,7 @@ func (t *Tx) counters(m fleet.Merger) error {
 			return err
 		}
 	}
-	return nil
+	return t.burn(m)
 }
 
 // stillFirst races where a code that nobody had used when the report was judged has
@@ -85,8 +85,8 @@ func (t *Tx) believe(id latchkey.MachineID) (raised int64, err error) {
 		all = append(all, c)
 		return err
 	}, `SELECT a.id, a.kind, a.period, max(e.used) + 1 FROM events e JOIN authenticators a ON a.id = e.credential
-		LEFT JOIN handouts h ON h.authenticator_id = a.id AND h.machine_id = e.machine_id
-		WHERE e.machine_id = $1 AND e.seq IS NOT NULL AND (a.kind = 'totp' OR e.used < h.handed)
+		JOIN handouts h ON h.authenticator_id = a.id AND h.machine_id = e.machine_id
+		WHERE e.machine_id = $1 AND e.seq IS NOT NULL AND e.used < h.handed
 		GROUP BY a.id, a.kind, a.period ORDER BY a.id`, string(id))
 	for _, c := range all {
 		if latchkey.Kind(c.kind) == latchkey.TOTP {

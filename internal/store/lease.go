@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"latchkey"
@@ -112,6 +114,38 @@ func (t *Tx) handOut(i fleet.Issue, l fleet.Lease) error {
 		err = t.addEvent(*l.Event)
 	}
 	return err
+}
+
+// shelve notes which codes of apps the machine is handed. All that it ever was
+// handed it may have used; how often it has used up codes of the present begins
+// anew with the anchor.
+func (t *Tx) shelve(i fleet.Issue) error {
+	const handed = `INSERT INTO handouts (authenticator_id, machine_id, handed, first, base, anchor) VALUES ($1, $2, $3, $4, 0, $5)
+		ON CONFLICT (authenticator_id, machine_id) DO UPDATE SET
+		handed = CASE WHEN handouts.handed > excluded.handed THEN handouts.handed ELSE excluded.handed END,
+		first = CASE WHEN handouts.first < excluded.first THEN handouts.first ELSE excluded.first END,
+		burnt = CASE WHEN handouts.anchor = excluded.anchor THEN handouts.burnt ELSE 0 END,
+		anchor = excluded.anchor`
+	var books [][]any
+	for _, b := range i.Books {
+		books = append(books, []any{string(b.Token), string(i.Machine), int64(b.To), int64(b.First), anchorOf(b.Anchor)})
+	}
+	if books == nil {
+		return nil
+	}
+	return t.ones("handout", handed, books)
+}
+
+// burn counts that the machine used up codes of the present.
+func (t *Tx) burn(m fleet.Merger) error {
+	const count = `UPDATE handouts SET burnt = CASE WHEN anchor = $1 THEN burnt + 1 ELSE 1 END, anchor = $1
+		WHERE authenticator_id = $2 AND machine_id = $3`
+	for _, id := range slices.Sorted(maps.Keys(m.Burns)) {
+		if err := t.exec(count, anchorOf(m.Burns[id]), string(id), string(m.Machine)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // endLeases ends the leases that removed machines hold: their codes may go to

@@ -71,7 +71,7 @@ func scanMember(l fleet.Ledger) func(*sql.Rows) error {
 // tokens are the authenticators of a machine's users, those that were removed
 // too: a machine may still report their codes.
 const tokens = `SELECT a.id, a.user_id, a.kind, a.label, a.algorithm, a.digits, a.period, a.wrapped, a.next_use, a.removed_at,
-		a.lease_machine, lm.name, a.lease_to, a.lease_until, h.handed, h.base, h.anchor,
+		a.lease_machine, lm.name, a.lease_until, h.handed, h.base, h.anchor, h.first, h.burnt,
 		CASE WHEN a.kind = 'hotp' THEN (SELECT used FROM events WHERE credential = a.id AND used IS NOT NULL AND NOT offline
 			ORDER BY used DESC LIMIT 1) END
 	FROM enrollments e JOIN authenticators a ON a.user_id = e.user_id
@@ -85,16 +85,16 @@ func (db *DB) scanToken(l fleet.Ledger) func(*sql.Rows) error {
 		var t fleet.Token
 		var wrapped []byte
 		var next int64
-		var removed, leaseTo, leaseUntil, handed, base, anchor, seen sql.NullInt64
+		var removed, leaseUntil, handed, base, anchor, first, burnt, seen sql.NullInt64
 		var lease, host sql.NullString
 		err := r.Scan(&t.ID, &t.User, &t.Kind, &t.Label, &t.Algorithm, &t.Digits, &t.Period, &wrapped, &next, &removed,
-			&lease, &host, &leaseTo, &leaseUntil, &handed, &base, &anchor, &seen)
+			&lease, &host, &leaseUntil, &handed, &base, &anchor, &first, &burnt, &seen)
 		if err != nil {
 			return err
 		}
 		t.Next, t.Removed = uint64(next), removed.Valid
-		t.LeaseMachine, t.LeaseHost, t.Handed = latchkey.MachineID(lease.String), host.String, uint64(handed.Int64)
-		t.LeaseTo, t.LeaseUntil = uint64(leaseTo.Int64), timeOf(leaseUntil)
+		t.LeaseMachine, t.LeaseHost, t.LeaseUntil = latchkey.MachineID(lease.String), host.String, timeOf(leaseUntil)
+		t.First, t.Handed, t.Burnt = uint64(first.Int64), uint64(handed.Int64), int(burnt.Int64)
 		t.Base, t.BaseAnchor = uint64(base.Int64), timeOf(anchor)
 		if seen.Valid {
 			t.Seen = uint64(seen.Int64) + 1
@@ -264,6 +264,9 @@ func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 			if err := t.handOut(i, lease); err != nil {
 				return err
 			}
+		}
+		if err := t.shelve(i); err != nil {
+			return err
 		}
 		if i.Event == nil {
 			return nil // a status only: no code left the server

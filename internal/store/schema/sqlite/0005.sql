@@ -26,3 +26,12 @@ ALTER TABLE machines ADD COLUMN ahead_at BIGINT;
 -- version of it made that header. The report of enrollments rests on it.
 ALTER TABLE enrollments ADD COLUMN gives TEXT NOT NULL DEFAULT '';
 ALTER TABLE enrollments ADD COLUMN holds TEXT NOT NULL DEFAULT '';
+-- Handouts are of apps too: the first step that the machine was handed, and how
+-- often it has used up codes of the present under the anchor. What was handed out
+-- before is taken from the widest that it can have been.
+ALTER TABLE handouts ADD COLUMN first BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE handouts ADD COLUMN burnt BIGINT NOT NULL DEFAULT 0;
+INSERT INTO handouts (authenticator_id, machine_id, handed, base, anchor, first)
+  SELECT a.id, e.machine_id, (e.anchor / 1000 + 90 * 86400) / a.period, 0, e.anchor, (e.enrolled_at / 1000 - 86400) / a.period
+  FROM enrollments e JOIN authenticators a ON a.user_id = e.user_id
+  WHERE a.kind = 'totp' AND a.period > 0 AND e.enrolled_at IS NOT NULL AND e.anchor IS NOT NULL AND e.header_version > 0;
