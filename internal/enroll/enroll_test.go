@@ -55,6 +55,7 @@ func TestA15ToA17WhatIsTakenAsAnAuthenticator(t *testing.T) {
 		"60 seconds, 7 digits, SHA256": {api.AddAuthenticator{Kind: totp, Secret: secret20, Algorithm: "SHA256", Digits: 7, Period: 60}, "otpauth://totp/"},
 		"an address":                   {api.AddAuthenticator{Kind: hotp, URI: "otpauth://hotp/ana?secret=" + secret20 + "&counter=7"}, "otpauth://hotp/"},
 		"a counter":                    {api.AddAuthenticator{Kind: hotp, Secret: secret20, Counter: 1 << 40}, "otpauth://hotp/"},
+		"A20 a counter of 2^62":        {api.AddAuthenticator{Kind: hotp, Secret: secret20, Counter: 1 << 62}, "otpauth://hotp/"},
 
 		"no kind":                        {api.AddAuthenticator{}, ""},
 		"another kind":                   {api.AddAuthenticator{Kind: latchkey.FIDO2}, ""},
@@ -64,6 +65,8 @@ func TestA15ToA17WhatIsTakenAsAnAuthenticator(t *testing.T) {
 		"10 digits":                      {api.AddAuthenticator{Kind: totp, Digits: 10}, ""},
 		"300 seconds":                    {api.AddAuthenticator{Kind: totp, Period: 300}, ""},
 		"MD5":                            {api.AddAuthenticator{Kind: totp, Algorithm: "MD5"}, ""},
+		"A20 a counter of 2^63-1":        {api.AddAuthenticator{Kind: hotp, Counter: 1<<63 - 1}, ""},
+		"A20 an address with 2^63-108":   {api.AddAuthenticator{Kind: hotp, URI: "otpauth://hotp/ana?secret=" + secret20 + "&counter=9223372036854775700"}, ""},
 		"a counter beyond 2^63":          {api.AddAuthenticator{Kind: hotp, Counter: 1 << 63}, ""},
 		"a period of a token":            {api.AddAuthenticator{Kind: hotp, Period: 30}, ""},
 		"a counter of an app":            {api.AddAuthenticator{Kind: totp, Counter: 1}, ""},

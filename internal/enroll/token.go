@@ -7,6 +7,7 @@ import (
 
 	"latchkey"
 	"latchkey/internal/api"
+	"latchkey/internal/otp"
 	"latchkey/internal/secret"
 	"latchkey/internal/verify"
 )
@@ -30,6 +31,10 @@ func (e *Enroll) Resync(ctx context.Context, actor string, id latchkey.Authentic
 	}
 	if len(in.Codes) != 2 {
 		return latchkey.Errorf(latchkey.Invalid, "give two codes that the token shows one after the other")
+	}
+	if held.State.Next > otp.MaxCounter {
+		return latchkey.Errorf(latchkey.Invalid, "the token's counter %d is at its end", held.State.Next).
+			WithHint("remove the authenticator and add the token with a new secret")
 	}
 	first, second := answer(in.Codes[0]), answer(in.Codes[1])
 	after, err := verify.Resync(held.Credential, held.State, first, second, Reach)

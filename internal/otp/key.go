@@ -98,7 +98,7 @@ func checkPeriod(seconds int) error {
 
 func checkCounter(c uint64) error {
 	if c > MaxCounter {
-		return fmt.Errorf("counter is above %d", uint64(MaxCounter))
+		return fmt.Errorf("counter is above %d: the token is at its end, take a new secret", uint64(MaxCounter))
 	}
 	return nil
 }

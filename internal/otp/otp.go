@@ -26,9 +26,14 @@ const (
 	MinPeriod = 15  // seconds
 	MaxPeriod = 120 // seconds
 
-	// MaxCounter is the highest HOTP counter: the moving factor has 64 bits,
-	// but databases count with a sign.
-	MaxCounter = 1<<63 - 1
+	// MaxCounter is the highest HOTP counter that a key may begin with. The
+	// moving factor has 64 bits, but databases count with a sign, and everybody
+	// adds windows to it: from here no token gets to where that would wrap.
+	MaxCounter = 1 << 62
+	// LastCounter is the last one that is accepted, of keys too that were added
+	// when the limit was higher. What is added to a counter is far less than what
+	// is left above it.
+	LastCounter = 1<<63 - 1<<20
 )
 
 var powers = [MaxDigits + 1]uint32{1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/internal/otp"
 )
 
 // Ahead reports which HOTP token of a kind an answer is further ahead of than
@@ -35,12 +36,12 @@ func ahead(held []Held, kind latchkey.Kind, a latchkey.Answer, now time.Time, fo
 		if h.Kind != kind || h.Window <= SingleCode {
 			continue
 		}
-		from, to := h.State.Next+SingleCode+1, h.State.Next+uint64(h.Window)
+		from, to := upTo(h.State.Next, SingleCode)+1, upTo(h.State.Next, uint64(h.Window))
 		_, fresh, at := scan(h.Credential, from, typed(h.Credential, a), from, to)
 		if !fresh || ok {
 			continue
 		}
-		if _, known := h.Codes.At(at + 1); known == followed {
+		if _, known := h.Codes.At(at + 1); (known && at < otp.LastCounter) == followed {
 			id, n, ok = h.ID, at, true
 		}
 	}
@@ -95,7 +96,7 @@ func pair(h Held, n uint64, a latchkey.Answer) (latchkey.CredentialState, error)
 	if n < s.Next {
 		return s, ErrReplayed
 	}
-	if n-s.Next > uint64(max(0, h.Window)) || h.Codes == nil {
+	if n-s.Next > uint64(max(0, h.Window)) || n >= otp.LastCounter || h.Codes == nil {
 		return s, ErrWrong
 	}
 	switch {
@@ -133,7 +134,7 @@ func Resync(c latchkey.Credential, s latchkey.CredentialState, first, second lat
 	if c.Kind != latchkey.HOTP || c.Codes == nil {
 		return s, ErrWrong
 	}
-	for n := s.Next; n-s.Next <= reach; n++ {
+	for n, last := s.Next, upTo(s.Next, reach); n <= last && n < otp.LastCounter; n++ {
 		if is(c.Codes, n, one) && is(c.Codes, n+1, two) {
 			s.Next = n + 2
 			return s, nil

@@ -68,7 +68,15 @@ func window(c latchkey.Credential, s latchkey.CredentialState, now time.Time) (f
 		return at - min(at, w), at + w
 	}
 	ahead := uint64(max(0, min(c.Window, SingleCode)))
-	return s.Next - min(s.Next, ReplayWindow), s.Next + ahead
+	return s.Next - min(s.Next, ReplayWindow), upTo(s.Next, ahead)
+}
+
+// upTo is a counter that much further on, and the last one there is at most.
+func upTo(next, ahead uint64) uint64 {
+	if next > otp.LastCounter || ahead > otp.LastCounter-next {
+		return otp.LastCounter
+	}
+	return next + ahead
 }
 
 // scan compares every candidate, so that time does not tell where the match
