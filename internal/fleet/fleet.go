@@ -109,6 +109,11 @@ type Store interface {
 	// UsedBy returns the login that a step or counter of a credential was used for
 	// before: l where it was one of several, none where there is none.
 	UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (Use, error)
+	// ToldOf reports whether an incident about a thing that the machine holds is
+	// written already.
+	ToldOf(ctx context.Context, id latchkey.MachineID, thing string) (bool, error)
+	// UserNamed returns the user with a name or id; NotFound where there is none.
+	UserNamed(ctx context.Context, name string) (latchkey.User, error)
 	// Issue stores that a header is current from now on, takes the leases that
 	// it needs, and returns its version. ErrRaced: gather anew.
 	Issue(ctx context.Context, i Issue) (version uint64, err error)

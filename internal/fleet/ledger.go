@@ -133,6 +133,14 @@ type Merger struct {
 	Members  []MemberChange
 	Suspect  string // why the machine is quarantined; empty where it is not
 	Incident []latchkey.Event
+	Once     []Once
+}
+
+// A Once is an incident that is written once, however often the machine says
+// what it is about.
+type Once struct {
+	Thing string
+	Event latchkey.Event
 }
 
 // An Entry is one reported event.

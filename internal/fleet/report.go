@@ -33,6 +33,7 @@ type judge struct {
 	merger  Merger
 	changes map[latchkey.UserID]*MemberChange
 	usedBy  func(latchkey.AuthenticatorID, uint64, latchkey.LogonID) (Use, error)
+	toldOf  func(thing string) (bool, error)
 
 	lost     uint64 // events that the machine overwrote since its last report
 	lossTold bool   // there is a line about it
@@ -47,6 +48,7 @@ func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger
 		usedBy: func(c latchkey.AuthenticatorID, n uint64, l latchkey.LogonID) (Use, error) {
 			return f.store.UsedBy(ctx, c, n, l)
 		},
+		toldOf: func(thing string) (bool, error) { return f.store.ToldOf(ctx, l.Machine.ID, thing) },
 	}
 	j.merger = Merger{
 		Now: j.now, Machine: l.Machine.ID, OS: in.OS, Version: in.AgentVersion, From: l, Proven: f.proven(l.Machine, in.Proof),
@@ -67,7 +69,9 @@ func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger
 		return Merger{}, err
 	}
 	for _, k := range in.Users {
-		j.known(k)
+		if err := j.known(ctx, f.store, k); err != nil {
+			return Merger{}, err
+		}
 	}
 	j.finish()
 	return j.merger, nil
@@ -77,55 +81,6 @@ func (f *Fleet) judge(ctx context.Context, l Ledger, in api.SyncRequest) (Merger
 // is quarantined, or found lying in this very report, only the events are kept.
 func (j *judge) believed() bool {
 	return j.ledger.Machine.State == latchkey.Active && j.merger.Suspect == ""
-}
-
-// suspect records the impossible, and quarantines the machine.
-func (j *judge) suspect(what, key, value string) { j.suspectOf(nil, what, key, value) }
-
-// suspectOf is suspect where it is about a user.
-func (j *judge) suspectOf(m *Member, what, key, value string) {
-	j.incidentOf(m, what, key, value)
-	if j.merger.Suspect == "" {
-		j.merger.Suspect = what
-	}
-}
-
-func (j *judge) actor() string { return "machine:" + j.ledger.Machine.Name }
-
-func (j *judge) incident(what, key, value string) { j.incidentOf(nil, what, key, value) }
-
-// incidentOf is incident where it is about a user.
-func (j *judge) incidentOf(m *Member, what, key, value string) {
-	if !j.take(j.incidents, m) {
-		return
-	}
-	e := latchkey.Event{
-		Time: j.now, Kind: latchkey.Incident, Actor: j.actor(),
-		Machine: j.ledger.Machine.ID, Host: j.ledger.Machine.Name,
-		Detail: map[string]string{"incident": what, key: value},
-	}
-	if m != nil {
-		e.User, e.UserName = m.User.ID, m.User.Name
-	}
-	j.merger.Incident = append(j.merger.Incident, e)
-}
-
-// take reports whether one more line of the machine, about one of its users or
-// about itself, belongs into the trail.
-func (j *judge) take(p *latchkey.Pace, about *Member) bool {
-	var source latchkey.Source
-	if about != nil {
-		source.User = about.User.ID
-	}
-	write, told := p.Take(j.ledger.Machine.ID, source, j.now)
-	if told != nil {
-		told.Host = j.ledger.Machine.Name
-		if told.User != "" {
-			told.UserName = about.User.Name
-		}
-		j.merger.Incident = append(j.merger.Incident, *told)
-	}
-	return write
 }
 
 // events takes the events that are new, in their order.
@@ -169,9 +124,9 @@ func (j *judge) event(r api.Report) error {
 		e.UserName = m.User.Name
 	}
 	if m == nil && r.User != "" {
-		j.incident("an event is of a user whom the machine was told nothing of", "user", fmt.Sprintf("%.64q", r.User))
+		j.incident("an event is of a user whom the machine was told nothing of", "user", named(string(r.User)))
 		e.User = ""
-		e.Detail = map[string]string{"claimed": fmt.Sprintf("%.64q", r.User)}
+		e.Detail = map[string]string{"claimed": named(string(r.User))}
 	}
 	if m != nil && r.Credential != "" && r.Outcome == latchkey.Allowed {
 		if err := j.used(&e, m, r); err != nil {
@@ -211,7 +166,7 @@ func (j *judge) entry(r api.Report) Entry {
 	}
 	if !slices.Contains(outcomes, r.Outcome) || !r.Reason.Known() || r.Scenario != "" && !slices.Contains(latchkey.Scenarios, r.Scenario) {
 		e.Outcome, e.Reason, e.Scenario = latchkey.Denied, latchkey.InternalError, ""
-		j.incident("an event holds words that no agent writes", "seq", fmt.Sprint(r.Seq))
+		j.incidentOf(j.ledger.Users[r.User], "an event holds words that no agent writes", "seq", fmt.Sprint(r.Seq))
 	}
 	return e
 }
@@ -225,14 +180,14 @@ func short(s string) string { return s[:min(len(s), maxText)] }
 func (j *judge) used(e *Entry, m *Member, r api.Report) error {
 	t := m.token(r.Credential)
 	if t == nil {
-		j.beyond(m, "an event names an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", r.Credential))
+		j.beyond(m, "an event names an authenticator that the user does not have", "authenticator", named(string(r.Credential)), "logon", e.Logon)
 		return nil
 	}
 	if t.Kind != latchkey.TOTP && t.Kind != latchkey.HOTP {
 		return nil
 	}
 	if why := j.impossible(m, t, r.Used); why != "" {
-		j.beyond(m, why, "used", fmt.Sprint(r.Used))
+		j.beyond(m, why, "authenticator", string(t.ID), unit(t.Kind), fmt.Sprint(r.Used), "logon", e.Logon)
 		return nil
 	}
 	e.Credential, e.Used = t.ID, &r.Used
@@ -307,14 +262,13 @@ func (j *judge) failed(m *Member, at time.Time) {
 }
 
 // known takes what the machine holds of a user.
-func (j *judge) known(k api.Known) {
+func (j *judge) known(ctx context.Context, s Store, k api.Known) error {
 	m := j.ledger.Users[k.User]
 	if m == nil {
 		if k.Version != 0 || len(k.Floors) > 0 {
-			// After a restore from a backup this is no lie, and it changes nothing.
-			j.incident("the machine holds a user whom it was told nothing of", "user", fmt.Sprintf("%.64q", k.User))
+			return j.stranger(ctx, s, k.User)
 		}
-		return
+		return nil
 	}
 	c := j.change(m)
 	if k.Version <= m.Version {
@@ -326,8 +280,11 @@ func (j *judge) known(k api.Known) {
 		c.Uses = max(c.Uses, min(max(k.Uses, 0), maxUses))
 	}
 	for _, fl := range k.Floors {
-		j.floor(m, fl)
+		if err := j.floor(m, fl); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // maxUses bounds what a machine can report, far above every allowance.
@@ -339,19 +296,19 @@ const maxUses = 1_000_000
 // events say what was used;
 // a machine that could raise floors without them could burn, at each sync, the
 // codes that a user needs elsewhere, and leave no trace.
-func (j *judge) floor(m *Member, fl latchkey.Floor) {
-	t := m.token(fl.Credential)
+func (j *judge) floor(m *Member, fl latchkey.Floor) error {
+	t, id := m.token(fl.Credential), named(string(fl.Credential))
 	if t == nil {
-		j.beyond(m, "the machine holds an authenticator that the user does not have", "authenticator", fmt.Sprintf("%.64q", fl.Credential))
-		return
+		return j.holdsBeyond(m, "authenticator "+id, "the machine holds an authenticator that the user does not have", "authenticator", id)
 	}
 	if fl.Next > j.issued(t, j.now.Add(clockSlack)) {
-		j.beyond(m, "the machine reports a code as used that it does not have yet", "next", fmt.Sprint(fl.Next))
-		return
+		return j.holdsBeyond(m, "floor "+id, "the machine reports a code as used that it does not have yet",
+			"authenticator", id, "next", fmt.Sprint(fl.Next))
 	}
 	if j.lossTold || j.ledger.FloorsDue || j.merger.Ahead {
 		j.raise(m, t, fl.Next)
 	}
+	return nil
 }
 
 func (j *judge) change(m *Member) *MemberChange {

@@ -33,12 +33,21 @@ func (j *judge) restored() bool {
 
 // beyond records what an honest machine says only where the database has
 // forgotten: else it is a lie.
-func (j *judge) beyond(m *Member, what, key, value string) {
+func (j *judge) beyond(m *Member, what string, detail ...string) {
 	if j.restored() {
-		j.incidentOf(m, what, key, value)
+		j.incidentOf(m, what, detail...)
 		return
 	}
-	j.suspectOf(m, what, key, value)
+	j.suspectOf(m, what, detail...)
+}
+
+// holdsBeyond is beyond for what the machine says at each contact.
+func (j *judge) holdsBeyond(m *Member, thing, what string, detail ...string) error {
+	if j.restored() {
+		return j.once(m, thing, what, detail...)
+	}
+	j.suspectOf(m, what, detail...)
+	return nil
 }
 
 // issued is the first step or counter that the machine cannot know a code of. In

@@ -217,3 +217,59 @@ func TestAMachineThatJoinsShowsNoRestore(t *testing.T) {
 		t.Errorf("incidents %q", got)
 	}
 }
+
+// Whom a machine met after the backup it names at each contact. That is one line,
+// and it says who he is.
+func TestF10WhatAMachineHoldsBeyondTheBackupIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w, ana, a, token, restore := yesterday(t)
+	bob := w.user("bob", latchkey.TOTP) // after the backup
+	w.pass(time.Minute)
+	w.expect(a.login("bob", w.code(0)), "allow verified_online")
+	a.sync()
+	restore()
+	known := []api.Known{
+		{User: bob, Version: 7}, {User: "usr_<\"x\n>", Version: 7},
+		{User: ana, Version: 7, Floors: []latchkey.Floor{{Credential: token, Next: 1}, {Credential: "aut_0123", Next: 4}}},
+	}
+	for range 5 {
+		if out := a.sync(known...); out.State != "active" {
+			t.Fatalf("the machine is %s: %q", out.State, w.incidents())
+		}
+		w.pass(time.Minute)
+	}
+	strangers := w.told("the machine holds a user whom it was told nothing of")
+	if len(strangers) != 2 || strangers[1].Detail["user"] != string(bob) || strangers[0].Detail["user"] != `"usr_<\"x\n>"` {
+		t.Errorf("strangers %+v", strangers)
+	}
+	beyond := w.told("the machine holds an authenticator that the user does not have")
+	if len(beyond) != 1 || beyond[0].User != ana || beyond[0].Detail["authenticator"] != "aut_0123" {
+		t.Errorf("authenticators %+v", beyond)
+	}
+}
+
+// A user of the backup whose first login on the machine came after it is named.
+func TestF10AStrangerWhoExistsIsNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ana := w.user("ana", latchkey.TOTP)
+	m := w.machine("pc-1")
+	m.sync(api.Known{User: ana, Version: 7})
+	m.sync(api.Known{User: ana, Version: 7})
+	got := w.told("the machine holds a user whom it was told nothing of")
+	if len(got) != 1 || got[0].User != ana || got[0].UserName != "ana" || got[0].Detail["user"] != string(ana) {
+		t.Errorf("incidents %+v", got)
+	}
+}
+
+// Who looks into an impossible report reads whose code of which token it was.
+func TestAnImpossibleCounterIsToldWithItsUserAndToken(t *testing.T) {
+	t.Parallel()
+	w, ana, a, _, token := two(t)
+	a.offline(ana, token, 45)
+	a.sync()
+	got := w.told("an event names a code that the machine does not have yet")
+	if len(got) != 1 || got[0].User != ana || got[0].Detail["authenticator"] != string(token) || got[0].Detail["counter"] != "45" || got[0].Detail["logon"] == "" {
+		t.Errorf("incidents %+v", got)
+	}
+}

@@ -203,6 +203,9 @@ func (db *DB) ApproveMachine(ctx context.Context, id latchkey.MachineID, e latch
 		if err != nil {
 			return err
 		}
+		if err := t.exec("DELETE FROM told WHERE machine_id = $1", string(id)); err != nil {
+			return err // what it says from now on is new
+		}
 		if n, err = t.believe(id); err == nil && n > 0 {
 			e.Detail = with(e.Detail, "counters_raised", strconv.FormatInt(n, 10))
 		}

@@ -215,6 +215,11 @@ func (t *Tx) incidents(m fleet.Merger) error {
 			return err
 		}
 	}
+	for _, o := range m.Once {
+		if err := t.once(m.Machine, o); err != nil {
+			return err
+		}
+	}
 	if m.Suspect == "" {
 		return nil
 	}
@@ -226,6 +231,25 @@ func (t *Tx) incidents(m fleet.Merger) error {
 		Time: m.Now, Kind: latchkey.MachineQuarantined, Actor: "server", Machine: m.Machine, Host: m.From.Machine.Name,
 		Detail: map[string]string{"why": m.Suspect},
 	})
+}
+
+// once writes an incident about a thing, where none is written yet.
+func (t *Tx) once(id latchkey.MachineID, o fleet.Once) error {
+	n, err := t.affected("INSERT INTO told (machine_id, what) VALUES ($1, $2) ON CONFLICT DO NOTHING", string(id), o.Thing)
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.addEvent(o.Event)
+}
+
+// ToldOf reports whether an incident about a thing is written already.
+func (db *DB) ToldOf(ctx context.Context, id latchkey.MachineID, thing string) (bool, error) {
+	var one int
+	err := db.row(ctx, "SELECT 1 FROM told WHERE machine_id = $1 AND what = $2", string(id), thing).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Issue makes a header current: while the machine is active, or quarantined where

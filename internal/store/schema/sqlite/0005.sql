@@ -35,3 +35,9 @@ INSERT INTO handouts (authenticator_id, machine_id, handed, base, anchor, first)
   SELECT a.id, e.machine_id, (e.anchor / 1000 + 90 * 86400) / a.period, 0, e.anchor, (e.enrolled_at / 1000 - 86400) / a.period
   FROM enrollments e JOIN authenticators a ON a.user_id = e.user_id
   WHERE a.kind = 'totp' AND a.period > 0 AND e.enrolled_at IS NOT NULL AND e.anchor IS NOT NULL AND e.header_version > 0;
+-- What the trail says once of a machine that says it at each contact.
+CREATE TABLE told (
+  machine_id TEXT NOT NULL REFERENCES machines (id),
+  what       TEXT NOT NULL,
+  PRIMARY KEY (machine_id, what)
+);
