@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -24,11 +25,15 @@ func (p *program) authenticatorLease() *cobra.Command {
 
 func (p *program) leaseMove(ctx context.Context, args []string) error {
 	n := names{"authenticator": args[0], "machine": args[1]}
-	err := p.do(ctx, http.MethodPut, apiclient.Path("authenticators", args[0], "lease"), api.MoveLease{Machine: args[1]}, nil, n)
+	var out api.MovedLease
+	err := p.do(ctx, http.MethodPut, apiclient.Path("authenticators", args[0], "lease"), api.MoveLease{Machine: args[1]}, &out, n)
 	if err != nil {
 		return err
 	}
-	return p.say(none{}, "%s: %s holds the offline codes from its next contact on; another machine drops them at its own", args[0], args[1])
+	if !out.Moved {
+		return p.say(out, "%s: %s has the offline codes already, until %s", args[0], out.Machine, out.Until.Format(time.RFC3339))
+	}
+	return p.say(out, "%s: %s holds the offline codes from its next contact on; another machine drops them at its own", args[0], out.Machine)
 }
 
 func (p *program) authenticatorResync() *cobra.Command {
@@ -45,11 +50,11 @@ func (p *program) authenticatorResync() *cobra.Command {
 		if len(codes) != 2 || stdin && len(args) > 1 {
 			return &usageError{"two codes are needed", "press the token twice; give both codes in their order, or --stdin and one a line"}
 		}
-		in := api.Resync{Codes: codes}
-		if err := p.post(ctx, apiclient.Path("authenticators", args[0], "resync"), in, nil, names{"authenticator": args[0]}); err != nil {
+		in, out := api.Resync{Codes: codes}, api.Resynced{}
+		if err := p.post(ctx, apiclient.Path("authenticators", args[0], "resync"), in, &out, names{"authenticator": args[0]}); err != nil {
 			return err
 		}
-		return p.say(none{}, "%s: resynchronised", args[0])
+		return p.say(out, "%s: resynchronised", args[0])
 	})
 	c.Flags().BoolVar(&stdin, "stdin", false, "read the two codes from standard input")
 	return c

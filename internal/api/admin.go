@@ -48,6 +48,21 @@ type MoveLease struct {
 	Machine string `json:"machine"`
 }
 
+// MovedLease says where the lease of a hardware token is now.
+type MovedLease struct {
+	ID      latchkey.AuthenticatorID `json:"id"`
+	Machine string                   `json:"machine"`
+	Until   time.Time                `json:"until"`
+	Moved   bool                     `json:"moved"` // false: the machine has it already
+}
+
+// Resynced says where the counter of a hardware token is now.
+type Resynced struct {
+	ID      latchkey.AuthenticatorID `json:"id"`
+	Next    uint64                   `json:"next"`    // the counter of the code that it shows next
+	Skipped uint64                   `json:"skipped"` // presses that nobody knew of
+}
+
 // Resync brings the counter of a hardware token along: two codes that it shows
 // one after the other.
 type Resync struct {

@@ -24,8 +24,14 @@ import (
 type Store interface {
 	// UserNamed returns the user with a name or id; NotFound where there is none.
 	UserNamed(ctx context.Context, name string) (latchkey.User, error)
-	// MachineNamed returns the machine with a name; NotFound where there is none.
+	// MachineNamed and Machine return NotFound where there is none.
 	MachineNamed(ctx context.Context, name string) (latchkey.Machine, error)
+	Machine(ctx context.Context, id latchkey.MachineID) (latchkey.Machine, error)
+	// Policies returns all of them.
+	Policies(ctx context.Context) ([]latchkey.Policy, error)
+	// EnrolledOn reports whether a user may log in offline on a machine, as far as
+	// he has logged in there and was not disenrolled since.
+	EnrolledOn(ctx context.Context, u latchkey.UserID, m latchkey.MachineID) (bool, error)
 	// AddAuthenticator stores an authenticator with its seed and names it. It
 	// returns Conflict where the user has MaxAuthenticators already.
 	AddAuthenticator(ctx context.Context, a latchkey.Authenticator, seed secret.Bytes, next uint64, e latchkey.Event) (latchkey.AuthenticatorID, error)
@@ -36,8 +42,9 @@ type Store interface {
 	// Advance moves a counter upwards. Conflict where it moved meanwhile.
 	Advance(ctx context.Context, id latchkey.AuthenticatorID, from, to uint64, e latchkey.Event) error
 	// MoveLease gives a token's lease to a machine, whoever had it. The event's
-	// detail gets where it was.
-	MoveLease(ctx context.Context, id latchkey.AuthenticatorID, to latchkey.MachineID, until time.Time, e latchkey.Event) error
+	// detail gets where it was. A machine that has it keeps it as it is, and no
+	// event is written: moved is false. It returns until when it has it.
+	MoveLease(ctx context.Context, id latchkey.AuthenticatorID, to latchkey.MachineID, until time.Time, e latchkey.Event) (ends time.Time, moved bool, err error)
 	// Disenroll returns NotFound where the user is not enrolled there.
 	Disenroll(ctx context.Context, u latchkey.UserID, m latchkey.MachineID, e latchkey.Event) error
 }

@@ -21,58 +21,43 @@ var errNoToken = latchkey.Errorf(latchkey.Invalid, "only a hardware token (hotp)
 
 // Resync finds a token whose counter ran away by two consecutive codes. The
 // counter never goes back. It opens no lock and clears no failures.
-func (e *Enroll) Resync(ctx context.Context, actor string, id latchkey.AuthenticatorID, in api.Resync) error {
+func (e *Enroll) Resync(ctx context.Context, actor string, id latchkey.AuthenticatorID, in api.Resync) (api.Resynced, error) {
 	u, held, err := e.store.Token(ctx, id)
 	if err != nil {
-		return err
+		return api.Resynced{}, err
 	}
+	after, err := e.resync(id, held, in)
+	if err != nil {
+		return api.Resynced{}, err
+	}
+	out := api.Resynced{ID: id, Next: after.Next, Skipped: after.Next - held.State.Next - 2}
+	event := e.event(latchkey.TokenResynced, actor, u)
+	event.Detail = map[string]string{"authenticator": string(id), "skipped": fmt.Sprint(out.Skipped)}
+	return out, e.store.Advance(ctx, id, held.State.Next, after.Next, event)
+}
+
+// resync finds the state past the two codes.
+func (e *Enroll) resync(id latchkey.AuthenticatorID, held verify.Held, in api.Resync) (none latchkey.CredentialState, err error) {
 	if held.Kind != latchkey.HOTP {
-		return errNoToken
+		return none, errNoToken
 	}
 	if len(in.Codes) != 2 {
-		return latchkey.Errorf(latchkey.Invalid, "give two codes that the token shows one after the other")
+		return none, latchkey.Errorf(latchkey.Invalid, "give two codes that the token shows one after the other")
 	}
 	if held.State.Next > otp.MaxCounter {
-		return latchkey.Errorf(latchkey.Invalid, "the token's counter %d is at its end", held.State.Next).
+		return none, latchkey.Errorf(latchkey.Invalid, "the token's counter %d is at its end", held.State.Next).
 			WithHint("remove the authenticator and add the token with a new secret")
 	}
 	first, second := answer(in.Codes[0]), answer(in.Codes[1])
 	after, err := verify.Resync(held.Credential, held.State, first, second, Reach)
 	if errors.Is(err, verify.ErrWrong) {
-		return latchkey.Errorf(latchkey.Invalid, "these are no two consecutive codes of the token, up to %d presses ahead", Reach).
+		return none, latchkey.Errorf(latchkey.Invalid, "these are no two consecutive codes of the token, up to %d presses ahead", Reach).
 			WithHint("press the token twice and type both codes in their order; used codes do not count")
 	}
 	if err != nil {
-		return fmt.Errorf("resyncing %s: %w", id, err)
+		return none, fmt.Errorf("resyncing %s: %w", id, err)
 	}
-	event := e.event(latchkey.TokenResynced, actor, u)
-	event.Detail = map[string]string{"authenticator": string(id), "skipped": fmt.Sprint(after.Next - held.State.Next - 2)}
-	return e.store.Advance(ctx, id, held.State.Next, after.Next, event)
+	return after, nil
 }
 
 func answer(code string) latchkey.Answer { return latchkey.Answer{Value: secret.Bytes(code)} }
-
-// MoveLease lets another machine hold the codes of a token from its next contact
-// on, if its user is enrolled there or will be. The one that holds them now
-// drops them at its own next contact; what it uses until then still counts.
-func (e *Enroll) MoveLease(ctx context.Context, actor string, id latchkey.AuthenticatorID, machine string) error {
-	u, held, err := e.store.Token(ctx, id)
-	if err != nil {
-		return err
-	}
-	if held.Kind != latchkey.HOTP {
-		return errNoToken
-	}
-	m, err := e.store.MachineNamed(ctx, machine)
-	if err != nil {
-		return err
-	}
-	if m.State != latchkey.Active {
-		return latchkey.Errorf(latchkey.Conflict, "the machine is %s: nothing is issued to it", m.State).
-			WithHint("latchkey machine approve %s", m.Name)
-	}
-	event := e.event(latchkey.LeaseMoved, actor, u)
-	event.Machine, event.Host = m.ID, m.Name
-	event.Detail = map[string]string{"authenticator": string(id)}
-	return e.store.MoveLease(ctx, id, m.ID, e.now().Add(latchkey.LeaseLife), event)
-}

@@ -125,9 +125,9 @@ func TestTheFloorsOfAnApprovedMachineCountOnce(t *testing.T) {
 func TestApprovalRaisesNothingBeyondWhatTheMachineWasHanded(t *testing.T) {
 	t.Parallel()
 	w, ana, a, b, token := two(t)
-	w.must(w.enroll.MoveLease(w.ctx, "admin", token, "pc-b"))
 	w.expect(b.login("ana", counter(20)), "ask secret")
 	w.expect(b.login("ana", counter(20), counter(21)), "allow verified_online")
+	w.move(token, "pc-b")
 	b.sync()
 	b.fetch(ana) // up to 51
 	a.generation = 10

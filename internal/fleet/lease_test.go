@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func TestB09TheLeaseMovesByAnAdministratorsWord(t *testing.T) {
 	if b.fetch(u).Enrolled {
 		t.Fatal("B holds codes while A has the lease")
 	}
-	w.must(w.enroll.MoveLease(w.ctx, "admin", token, "pc-b"))
+	w.move(token, "pc-b")
 	b.sync()
 	if from, past := span(b.fetch(u)); from != 2 || past != 32 {
 		t.Errorf("B holds %d to %d", from, past)
@@ -83,15 +84,93 @@ func TestALeaseGoesToNoMachineThatGetsNothing(t *testing.T) {
 	for machine, want := range map[string]latchkey.Code{
 		"nowhere": latchkey.NotFound, "gone": latchkey.NotFound, "bad": latchkey.Conflict, "pc-a": latchkey.Conflict,
 	} {
-		if err := w.enroll.MoveLease(w.ctx, "admin", token, machine); latchkey.CodeOf(err) != want {
+		if _, err := w.enroll.MoveLease(w.ctx, "admin", token, machine); latchkey.CodeOf(err) != want {
 			t.Errorf("to %s: %v", machine, err)
 		}
 	}
-	if err := w.enroll.MoveLease(w.ctx, "admin", "aut_none", "bad"); latchkey.CodeOf(err) != latchkey.NotFound {
+	if _, err := w.enroll.MoveLease(w.ctx, "admin", "aut_none", "bad"); latchkey.CodeOf(err) != latchkey.NotFound {
 		t.Errorf("of nothing: %v", err)
 	}
 	if waiting.id == "" || w.kinds(latchkey.LeaseMoved) != 0 {
 		t.Error("a refused move is recorded")
+	}
+}
+
+// move moves the lease of a token.
+func (w *world) move(token latchkey.AuthenticatorID, machine string) {
+	w.Helper()
+	_, err := w.enroll.MoveLease(w.ctx, "admin", token, machine)
+	w.must(err)
+}
+
+// A machine that has the codes keeps them as long as it had them: moving them to
+// where they are is no news, and nobody is told that they are good for longer.
+func TestMovingALeaseToItsHolderChangesNothing(t *testing.T) {
+	t.Parallel()
+	w, u, a, _, token := two(t)
+	w.pass(day)
+	for _, machine := range []string{"pc-a", string(a.id)} {
+		got, err := w.enroll.MoveLease(w.ctx, "admin", token, machine)
+		want := api.MovedLease{ID: token, Machine: "pc-a", Until: w.now().Add(6 * day)}
+		if err != nil || got != want {
+			t.Errorf("%s: %+v, %v", machine, got, err)
+		}
+	}
+	if n := w.kinds(latchkey.LeaseMoved); n != 0 {
+		t.Errorf("%d moves are recorded", n)
+	}
+	w.pass(6 * day) // it ended
+	list, err := w.db.AuthenticatorsOf(w.ctx, u)
+	w.must(err)
+	if list[0].Lease != nil {
+		t.Errorf("a lease that ended is shown: %+v", list[0].Lease)
+	}
+}
+
+// Nobody loses his codes to a machine that would be handed none.
+func TestALeaseMovesOnlyWhereItsUserGetsCodes(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		edit func(*latchkey.Policy)
+		says string
+	}{
+		"he never logged in there": {func(*latchkey.Policy) {}, "may not log in offline on pc-b yet"},
+		"offline is off":           {func(p *latchkey.Policy) { p.Offline.Enabled = false }, "allows no logins offline"},
+		"he is protected":          {func(p *latchkey.Policy) { p.Protected = true }, "is protected"},
+		"tokens are online only":   {func(p *latchkey.Policy) { p.Factors.Offline = []latchkey.Kind{latchkey.TOTP} }, "lists no hotp"},
+		"its keys are too weak":    {func(p *latchkey.Policy) { p.MinKeyClass = latchkey.TPM }, "keys of class T"},
+		"no policy is for him":     {func(p *latchkey.Policy) { p.Users = latchkey.Subjects{Names: []string{"bob"}} }, "no policy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, u, _, _, token := two(t)
+			w.policy(tc.edit)
+			_, err := w.enroll.MoveLease(w.ctx, "admin", token, "pc-b")
+			if latchkey.CodeOf(err) != latchkey.Conflict || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("%v", err)
+			}
+			list, err := w.db.AuthenticatorsOf(w.ctx, u)
+			w.must(err)
+			if l := list[0].Lease; l == nil || l.Host != "pc-a" {
+				t.Errorf("the lease is with %+v", l)
+			}
+		})
+	}
+}
+
+// What was used offline is the last use, too.
+func TestAReportMovesTheLastUse(t *testing.T) {
+	t.Parallel()
+	w, u, a, _, token := two(t)
+	w.pass(time.Hour)
+	used := w.now()
+	a.offline(u, token, 3)
+	w.pass(time.Hour)
+	a.sync()
+	list, err := w.db.AuthenticatorsOf(w.ctx, u)
+	w.must(err)
+	if got := list[0].LastUsed; !got.Equal(used) {
+		t.Errorf("last used at %s, want %s", got, used)
 	}
 }
 
@@ -166,8 +245,8 @@ func TestALeaseEndsThirtyDaysAfterTheLastContact(t *testing.T) {
 func TestAStaleLeaseIsMergedAndLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	w, u, a, b, token := two(t)
-	w.must(w.enroll.MoveLease(w.ctx, "admin", token, "pc-b"))
 	w.expect(b.login("ana", counter(1)), "allow verified_online")
+	w.move(token, "pc-b")
 	b.sync()
 	b.fetch(u)
 	b.offline(u, token, 2)
@@ -227,12 +306,15 @@ func TestAnAdministratorBringsATokenBack(t *testing.T) {
 	for name, in := range map[string]api.Resync{
 		"none": {}, "one": {Codes: []string{counter(1)}}, "apart": codes(500, 502), "used": codes(0, 1), "too far": codes(1002, 1003),
 	} {
-		if err := w.enroll.Resync(w.ctx, "admin", token, in); latchkey.CodeOf(err) != latchkey.Invalid {
+		if _, err := w.enroll.Resync(w.ctx, "admin", token, in); latchkey.CodeOf(err) != latchkey.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	w.expect(b.login("ana", counter(500)), "deny wrong_code")
-	w.must(w.enroll.Resync(w.ctx, "admin", token, codes(500, 501)))
+	got, err := w.enroll.Resync(w.ctx, "admin", token, codes(500, 501))
+	if want := (api.Resynced{ID: token, Next: 502, Skipped: 499}); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
 	if n := w.kinds(latchkey.TokenResynced); n != 1 {
 		t.Errorf("%d are recorded", n)
 	}

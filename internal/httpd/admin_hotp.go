@@ -15,9 +15,9 @@ import (
 // the name.
 type Tokens interface {
 	// Resync finds a token by two consecutive codes; its counter never goes back.
-	Resync(ctx context.Context, actor string, id latchkey.AuthenticatorID, in api.Resync) error
+	Resync(ctx context.Context, actor string, id latchkey.AuthenticatorID, in api.Resync) (api.Resynced, error)
 	// MoveLease lets a machine hold the token's codes, and no other.
-	MoveLease(ctx context.Context, actor string, id latchkey.AuthenticatorID, machine string) error
+	MoveLease(ctx context.Context, actor string, id latchkey.AuthenticatorID, machine string) (api.MovedLease, error)
 }
 
 // TokenPath is the part of an address that names a hardware token.
@@ -37,12 +37,12 @@ type inMoveLease struct {
 
 func (r Rooms) hardwareTokens(a huma.API) {
 	const path = "/api/v1/authenticators/{id}"
-	tell(a, http.MethodPost, path+"/resync", "Bring the counter of a hardware token along, by two consecutive codes",
-		func(ctx context.Context, in *inResync) error {
+	ask(a, http.MethodPost, path+"/resync", "Bring the counter of a hardware token along, by two consecutive codes", http.StatusOK,
+		func(ctx context.Context, in *inResync) (api.Resynced, error) {
 			return r.Authenticators.Resync(ctx, actor(ctx), latchkey.AuthenticatorID(in.ID), in.Body)
 		})
-	tell(a, http.MethodPut, path+"/lease", "Let another machine hold the offline codes of a hardware token",
-		func(ctx context.Context, in *inMoveLease) error {
+	ask(a, http.MethodPut, path+"/lease", "Let another machine hold the offline codes of a hardware token", http.StatusOK,
+		func(ctx context.Context, in *inMoveLease) (api.MovedLease, error) {
 			return r.Authenticators.MoveLease(ctx, actor(ctx), latchkey.AuthenticatorID(in.ID), in.Body.Machine)
 		})
 }

@@ -34,7 +34,7 @@ func (db *DB) someAuthenticators(ctx context.Context, which string, args ...any)
 		var created, used, until sql.NullInt64
 		var host sql.NullString
 		err := r.Scan(&a.ID, &a.User, &a.Kind, &a.Label, &a.Algorithm, &a.Digits, &a.Period, &created, &used, &host, &until)
-		a.Lease = leaseOf(host, until)
+		a.Lease = db.leaseOf(host, until)
 		a.CreatedAt, a.LastUsed = timeOf(created), timeOf(used)
 		out = append(out, a)
 		return err

@@ -17,8 +17,9 @@ import (
 // stored already.
 func (t *Tx) counters(m fleet.Merger) error {
 	for _, id := range slices.Sorted(maps.Keys(m.Raise)) {
-		next := int64(m.Raise[id])
-		if err := t.exec("UPDATE authenticators SET next_use = $1 WHERE id = $2 AND next_use < $1", next, string(id)); err != nil {
+		const raise = `UPDATE authenticators SET next_use = $1,
+			last_used = CASE WHEN $2 = 0 OR last_used > $2 THEN last_used ELSE $2 END WHERE id = $3 AND next_use < $1`
+		if err := t.exec(raise, int64(m.Raise[id]), lastUse(m, id), string(id)); err != nil {
 			return err
 		}
 	}
@@ -29,6 +30,18 @@ func (t *Tx) counters(m fleet.Merger) error {
 		}
 	}
 	return t.burn(m)
+}
+
+// lastUse is when a report says that an authenticator was used last; the
+// beginning of time where it does not say.
+func lastUse(m fleet.Merger, id latchkey.AuthenticatorID) int64 {
+	at := int64(0)
+	for _, e := range m.Events {
+		if e.Credential == id && e.Used != nil {
+			at = max(at, e.Time.UnixMilli())
+		}
+	}
+	return at
 }
 
 // stillFirst races where a code that nobody had used when the report was judged has

@@ -49,20 +49,37 @@ func (db *DB) Advance(ctx context.Context, id latchkey.AuthenticatorID, from, to
 
 // MoveLease gives the lease of a token to a machine, whoever had it. How far
 // codes were handed out stays: their holder may have used them.
-func (db *DB) MoveLease(ctx context.Context, id latchkey.AuthenticatorID, to latchkey.MachineID, until time.Time, e latchkey.Event) error {
-	return db.InTx(ctx, func(t *Tx) error {
+// The one that has it keeps it until the end that it has: moved is false.
+func (db *DB) MoveLease(ctx context.Context, id latchkey.AuthenticatorID, to latchkey.MachineID, until time.Time, e latchkey.Event) (ends time.Time, moved bool, err error) {
+	err = db.InTx(ctx, func(t *Tx) error {
 		const update = `UPDATE authenticators SET lease_machine = $1, lease_until = $2
 			WHERE id = $3 AND kind = 'hotp' AND removed_at IS NULL
 			AND EXISTS (SELECT 1 FROM machines WHERE id = $1 AND state = 'active')`
-		var from sql.NullString
-		err := t.row(`SELECT m.name FROM authenticators a LEFT JOIN machines m ON m.id = a.lease_machine
-			WHERE a.id = $1`, string(id)).Scan(&from)
+		var from, holder sql.NullString
+		var has sql.NullInt64
+		err := t.row(`SELECT m.name, a.lease_machine, a.lease_until FROM authenticators a LEFT JOIN machines m ON m.id = a.lease_machine
+			WHERE a.id = $1`, string(id)).Scan(&from, &holder, &has)
 		if err = found(err, "no such authenticator"); err != nil {
 			return err
 		}
+		if ends, moved = timeOf(has), false; holder.String == string(to) && db.now().Before(ends) {
+			return nil
+		}
+		ends, moved = until, true
+		e := e
 		e.Detail = with(e.Detail, "from", from.String)
 		return errors.Join(t.one("authenticator", update, string(to), until.UnixMilli(), string(id)), t.addEvent(e))
 	})
+	return ends, moved, err
+}
+
+// EnrolledOn reports whether a user logged in on a machine and was not
+// disenrolled since.
+func (db *DB) EnrolledOn(ctx context.Context, u latchkey.UserID, m latchkey.MachineID) (bool, error) {
+	var n int
+	err := db.row(ctx, `SELECT count(*) FROM enrollments WHERE user_id = $1 AND machine_id = $2
+		AND enrolled_at IS NOT NULL AND removed_at IS NULL`, string(u), string(m)).Scan(&n)
+	return n > 0, err
 }
 
 // ReleaseLease ends the lease of a token, if it is still the one that was read.
@@ -155,9 +172,10 @@ func (t *Tx) endLeases() error {
 		WHERE lease_until > $1 AND lease_machine IN (SELECT id FROM machines WHERE state = 'removed')`, t.db.now().UnixMilli())
 }
 
-// leaseOf is where the lease of an authenticator is, for people.
-func leaseOf(host sql.NullString, until sql.NullInt64) *latchkey.Lease {
-	if !host.Valid {
+// leaseOf is where the lease of an authenticator is, for people: nowhere, once it
+// was given up or has ended.
+func (db *DB) leaseOf(host sql.NullString, until sql.NullInt64) *latchkey.Lease {
+	if !host.Valid || !db.now().Before(timeOf(until)) {
 		return nil
 	}
 	return &latchkey.Lease{Host: host.String, Until: timeOf(until)}
