@@ -22,7 +22,8 @@ func (p *program) enrollment() *cobra.Command {
 
 func (p *program) report() *cobra.Command {
 	return p.group("report", "Reports on the whole fleet",
-		p.enrollmentList("offline-enrollments", "Who can log in offline where, until when"))
+		p.enrollmentList("offline-enrollments", "Who can log in offline where, until when"),
+		p.hotpSizes())
 }
 
 func (p *program) enrollmentList(use, short string) *cobra.Command {

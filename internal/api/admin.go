@@ -183,6 +183,30 @@ type TokenCodes struct {
 	CodesLeft int                      `json:"codes_left"`
 }
 
+// HOTPSize is how somebody used a hardware token, and how many codes of it his
+// machine should hold for a trip.
+type HOTPSize struct {
+	User      string        `json:"user"`
+	Logins    int           `json:"logins"`     // with a token, in the time that was looked at
+	LoginDays int           `json:"login_days"` // on which there were any
+	PerDay    float64       `json:"logins_per_day"`
+	Busiest   int           `json:"busiest_day"`
+	Away      float64       `json:"longest_offline_days"`
+	Days      int           `json:"days"`      // of the trip that is planned for
+	Suggested *HOTPSettings `json:"suggested"` // null: no login to go by
+	Policy    string        `json:"policy"`
+	Now       HOTPSettings  `json:"now"` // what that policy gives
+	Fits      bool          `json:"fits"`
+	Why       string        `json:"why,omitempty"` // it does not, or cannot be told
+}
+
+// HOTPSettings are those of a policy.
+type HOTPSettings struct {
+	Window int `json:"window"`
+	Buffer int `json:"buffer"`
+	Quota  int `json:"quota"`
+}
+
 // Event is one line of the audit trail.
 type Event struct {
 	ID       string             `json:"id"`

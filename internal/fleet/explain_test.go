@@ -85,7 +85,7 @@ func TestExplainKnowsWhoHasTheLease(t *testing.T) {
 	}
 	says("pc-a", "ask hotp", "only the machine knows")
 	says("pc-b", "deny not_enrolled_here", "the codes of the hardware token are on pc-a")
-	w.must(w.enroll.MoveLease(w.ctx, "admin", token, "pc-b"))
+	w.must(second(w.enroll.MoveLease(w.ctx, "admin", token, "pc-b")))
 	says("pc-a", "deny not_enrolled_here", "until its next contact the machine goes by what it holds: hotp, until ")
 	says("pc-b", "ask hotp", "until its next contact the machine goes by what it holds: nothing")
 }

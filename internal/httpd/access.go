@@ -62,6 +62,7 @@ var access = map[string]rule{
 	"GET /api/v1/machines":                            {latchkey.ReadScope, anybody, nil},
 	"GET /api/v1/machines/{machine}":                  {latchkey.ReadScope, anybody, nil},
 	"GET /api/v1/enrollments":                         {latchkey.ReadScope, anybody, nil},
+	"GET /api/v1/hotp-sizes":                          {latchkey.ReadScope, anybody, nil},
 	"GET /api/v1/audit":                               {latchkey.ReadScope, anybody, nil},
 	"GET /api/v1/audit/verify":                        {latchkey.ReadScope, []latchkey.Role{latchkey.Owner, latchkey.Administrator, latchkey.Auditor}, nil},
 	"GET /api/v1/tokens":                              {latchkey.ReadScope, anybody, nil},

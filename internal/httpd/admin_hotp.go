@@ -3,11 +3,14 @@ package httpd
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"latchkey"
 	"latchkey/internal/api"
+	"latchkey/internal/report"
 )
 
 // Tokens keeps the counters of hardware tokens and says where their codes lie.
@@ -30,6 +33,18 @@ type inResync struct {
 	Body api.Resync
 }
 
+type inHOTPSizes struct {
+	User     string `query:"user" doc:"name or id; without it everybody who has a token"`
+	Back     int    `query:"back" default:"30" doc:"days of the audit trail that count"`
+	Days     int    `query:"days" doc:"of the trip; without it the longest that there was"`
+	Variance int    `query:"variance" default:"20" doc:"reserve on top, in percent"`
+	Paged
+}
+
+func (in *inHOTPSizes) chosen() url.Values {
+	return given("user", in.User, "back", strconv.Itoa(in.Back), "days", strconv.Itoa(in.Days), "variance", strconv.Itoa(in.Variance))
+}
+
 type inMoveLease struct {
 	TokenPath
 	Body api.MoveLease
@@ -40,6 +55,10 @@ func (r Rooms) hardwareTokens(a huma.API) {
 	ask(a, http.MethodPost, path+"/resync", "Bring the counter of a hardware token along, by two consecutive codes", http.StatusOK,
 		func(ctx context.Context, in *inResync) (api.Resynced, error) {
 			return r.Authenticators.Resync(ctx, actor(ctx), latchkey.AuthenticatorID(in.ID), in.Body)
+		})
+	list(a, "/api/v1/hotp-sizes", "Suggest from the audit trail how many codes of hardware tokens machines should hold", 2,
+		func(ctx context.Context, in *inHOTPSizes, p latchkey.Page) ([]api.HOTPSize, []string, error) {
+			return r.Report.HOTPSizes(ctx, in.User, report.Sizing{Back: in.Back, Days: in.Days, Variance: in.Variance}, p)
 		})
 	ask(a, http.MethodPut, path+"/lease", "Let another machine hold the offline codes of a hardware token", http.StatusOK,
 		func(ctx context.Context, in *inMoveLease) (api.MovedLease, error) {

@@ -62,10 +62,14 @@ func TestEveryListComesInPagesAndWhole(t *testing.T) {
 	w := newWorld(t)
 	w.furnish()
 	w.enrollEverywhere()
+	for i := range 3 {
+		w.must("POST", fmt.Sprintf("/api/v1/users/user-%d/authenticators", i), `{"kind":"hotp"}`)
+	}
 	for path, key := range map[string]string{
 		"/api/v1/users": "id", "/api/v1/machines": "id", "/api/v1/policies": "name", "/api/v1/tokens": "id",
 		"/api/v1/machine-tokens": "id", "/api/v1/users/user-0/authenticators": "id",
 		"/api/v1/enrollments": "machine", "/api/v1/enrollments?user=USER-1": "machine",
+		"/api/v1/hotp-sizes": "user", "/api/v1/hotp-sizes?back=7&days=2&variance=0": "user",
 	} {
 		t.Run(path, func(t *testing.T) {
 			whole := names(t, w.must("GET", path, ""), key)

@@ -28,6 +28,10 @@ type Store interface {
 	// page, whose key is folded name and id of both, it returns the rows and one
 	// more.
 	EnrollmentRows(ctx context.Context, user, machine string, p latchkey.Page) ([]Row, error)
+	// TokenUse returns what was done with hardware tokens since, for everybody
+	// who has one, by name: of a page, whose key is folded name and id, its rows
+	// and one more. An empty user chooses all.
+	TokenUse(ctx context.Context, user string, since time.Time, p latchkey.Page) ([]TokenUse, error)
 	// Policies returns every policy, in any order.
 	Policies(ctx context.Context) ([]latchkey.Policy, error)
 }

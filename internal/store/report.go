@@ -63,8 +63,8 @@ func scanEnrollmentRow(r scanner) (report.Row, *policy.Owned, error) {
 	if err != nil {
 		return report.Row{}, nil, err
 	}
-	if err := json.Unmarshal([]byte(groups), &u.Groups); err != nil {
-		return report.Row{}, nil, fmt.Errorf("reading the groups of %s: %w", e.User, err)
+	if u.Groups, err = groupsOf(e.User, groups); err != nil {
+		return report.Row{}, nil, err
 	}
 	u.ID, m.ID = e.User, e.Machine
 	e.EnrolledAt, e.LastSynced, e.Anchor, e.Removed = timeOf(enrolled), timeOf(synced), timeOf(anchor), removed.Valid
@@ -75,6 +75,13 @@ func scanEnrollmentRow(r scanner) (report.Row, *policy.Owned, error) {
 		return report.Row{}, nil, fmt.Errorf("reading what %s was issued of %s: %w", e.Machine, e.User, err)
 	}
 	return row, a.noun(), nil
+}
+
+func groupsOf(u latchkey.UserID, doc string) (groups []string, err error) {
+	if err := json.Unmarshal([]byte(doc), &groups); err != nil {
+		return nil, fmt.Errorf("reading the groups of %s: %w", u, err)
+	}
+	return groups, nil
 }
 
 // holdingOf reads what a header gives; nil where it is not known.
