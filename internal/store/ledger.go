@@ -256,7 +256,11 @@ func (db *DB) ToldOf(ctx context.Context, id latchkey.MachineID, thing string) (
 // the header takes something away, and the user is active where it says so.
 func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 	var version int64
-	err := db.beside(ctx, func(t *Tx) error {
+	gives, err := json.Marshal(i.Gives)
+	if err != nil {
+		return 0, fmt.Errorf("writing what a header gives: %w", err)
+	}
+	err = db.beside(ctx, func(t *Tx) error {
 		version = max(i.Now.UnixMilli(), int64(i.Proven)+1)
 		if err := t.holder(i); err != nil {
 			return err
@@ -265,10 +269,6 @@ func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 		if i.Withdraws {
 			state = latchkey.Quarantined
 		}
-		gives, err := json.Marshal(i.Gives)
-		if err != nil {
-			return fmt.Errorf("writing what a header gives: %w", err)
-		}
 		const update = `UPDATE enrollments SET header_digest = $1, issued_at = $2, granted = $8, gives = $10,
 			header_version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END,
 			version = CASE WHEN version >= $3 THEN version + 1 ELSE $3 END
@@ -276,7 +276,7 @@ func (db *DB) Issue(ctx context.Context, i fleet.Issue) (uint64, error) {
 			AND EXISTS (SELECT 1 FROM machines WHERE id = $5 AND state = $9)
 			AND (NOT $7 OR EXISTS (SELECT 1 FROM users WHERE id = $4 AND NOT disabled AND deleted_at IS NULL))
 			RETURNING header_version`
-		err = t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From), i.Active,
+		err := t.row(update, i.Digest, i.Now.UnixMilli(), version, string(i.User), string(i.Machine), int64(i.From), i.Active,
 			string(i.Granted), string(state), string(gives)).Scan(&version)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fleet.ErrRaced
