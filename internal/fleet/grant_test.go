@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"testing"
+	"time"
 
 	"latchkey"
 	"latchkey/internal/api"
@@ -11,16 +12,17 @@ import (
 // A captive is a machine in quarantine that holds codes of ana's app and token.
 type captive struct {
 	*machine
-	u    latchkey.UserID
-	totp latchkey.AuthenticatorID
-	hotp latchkey.AuthenticatorID
-	held bundle.Header
+	other *machine
+	u     latchkey.UserID
+	totp  latchkey.AuthenticatorID
+	hotp  latchkey.AuthenticatorID
+	held  bundle.Header
 }
 
 func newCaptive(t *testing.T) *captive {
 	w := newWorld(t)
 	c := &captive{u: w.user("ana", latchkey.TOTP, latchkey.HOTP), machine: w.machine("pc-1")}
-	w.machine("pc-2")
+	c.other = w.machine("pc-2")
 	c.generation = 10
 	w.expect(c.login("ana", "totp", w.code(0)), "allow verified_online")
 	c.sync()
@@ -69,7 +71,11 @@ func TestL06WhatIsTakenAwayReachesAMachineInQuarantine(t *testing.T) {
 		}, bundle.Tombstoned},
 		"L03 the user is disenrolled": {func(c *captive) { c.must(c.enroll.Disenroll(c.ctx, "admin", "ana", "pc-1")) }, bundle.Tombstoned},
 		"an authenticator is removed": {func(c *captive) { c.must(c.enroll.RemoveAuthenticator(c.ctx, "admin", "ana", c.totp)) }, bundle.Active},
-		"B09 the lease is moved":      {func(c *captive) { c.must(c.enroll.MoveLease(c.ctx, "admin", c.hotp, "pc-2")) }, bundle.Active},
+		"B09 the lease is moved": {func(c *captive) {
+			c.pass(time.Minute)
+			c.expect(c.other.login("ana", "totp", c.code(0)), "allow verified_online")
+			c.must(second(c.enroll.MoveLease(c.ctx, "admin", c.hotp, "pc-2")))
+		}, bundle.Active},
 		"H12 a factor is taken off the offline list": {func(c *captive) {
 			c.policy(func(p *latchkey.Policy) { p.Factors.Offline = []latchkey.Kind{latchkey.HOTP} })
 		}, bundle.Active},

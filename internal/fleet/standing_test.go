@@ -155,7 +155,7 @@ func TestL14TheReportKnowsWhereATokensCodesAre(t *testing.T) {
 	until := w.now().Add(7 * day).Format(time.RFC3339)
 	w.expect(w.reported("ana", "pc-b"), "[] 0 never: no authenticator that works offline there: the codes of the hardware token are on pc-a, until "+until)
 	w.expect(w.reported("ana", "pc-a"), "[hotp] 29 +168h0m0s")
-	w.must(w.enroll.MoveLease(w.ctx, "admin", token, "pc-b"))
+	w.must(second(w.enroll.MoveLease(w.ctx, "admin", token, "pc-b")))
 	w.expect(w.reported("ana", "pc-b"), "[] 0 never pending issue: the machine has not confirmed yet that it holds his codes")
 	moved := ": no authenticator that works offline there: the codes of the hardware token are on pc-b, until " + w.now().Add(30*day).Format(time.RFC3339)
 	w.expect(w.reported("ana", "pc-a"), "[hotp] 29 +168h0m0s pending removal"+moved)
@@ -202,7 +202,7 @@ func TestE10TheReportCountsTheCodesOfATokenThatIsAlone(t *testing.T) {
 			w.must(err)
 			codes := api.Resync{Codes: []string{counter(40), counter(41)}}
 			i := slices.IndexFunc(all, func(a latchkey.Authenticator) bool { return a.Kind == latchkey.HOTP })
-			w.must(w.enroll.Resync(w.ctx, "admin", all[i].ID, codes))
+			w.must(second(w.enroll.Resync(w.ctx, "admin", all[i].ID, codes)))
 			w.expect(w.reported("ana", "pc"), tc.empty)
 		})
 	}
