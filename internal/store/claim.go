@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"latchkey"
 	"latchkey/internal/authn"
@@ -18,7 +19,7 @@ import (
 func (t *Tx) counters(m fleet.Merger) error {
 	for _, id := range slices.Sorted(maps.Keys(m.Raise)) {
 		const raise = `UPDATE authenticators SET next_use = $1,
-			last_used = CASE WHEN $2 = 0 OR last_used > $2 THEN last_used ELSE $2 END WHERE id = $3 AND next_use < $1`
+			last_used = CASE WHEN last_used > $2 THEN last_used ELSE coalesce($2, last_used) END WHERE id = $3 AND next_use < $1`
 		if err := t.exec(raise, int64(m.Raise[id]), lastUse(m, id), string(id)); err != nil {
 			return err
 		}
@@ -32,16 +33,16 @@ func (t *Tx) counters(m fleet.Merger) error {
 	return t.burn(m)
 }
 
-// lastUse is when a report says that an authenticator was used last; the
-// beginning of time where it does not say.
-func lastUse(m fleet.Merger, id latchkey.AuthenticatorID) int64 {
-	at := int64(0)
+// lastUse is when a report says that an authenticator was used last; nil where it
+// does not say.
+func lastUse(m fleet.Merger, id latchkey.AuthenticatorID) any {
+	var at time.Time
 	for _, e := range m.Events {
 		if e.Credential == id && e.Used != nil {
-			at = max(at, e.Time.UnixMilli())
+			at = e.Time // they are in their order
 		}
 	}
-	return at
+	return millis(at)
 }
 
 // stillFirst races where a code that nobody had used when the report was judged has
