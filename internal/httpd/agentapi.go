@@ -45,7 +45,7 @@ func Agent(a Agents) http.Handler {
 	handle(r, a, api.BeginPath, a.begin)
 	handle(r, a, api.AnswerPath, a.answer)
 	handle(r, a, api.SyncPath, a.sync)
-	handle(r, a, api.BundlePath, a.Fleet.Bundle)
+	handle(r, a, api.BundlePath, newLanes().paced(a.Fleet.Bundle))
 	handle(r, a, api.HealthPath, a.health)
 	return guarded(jsonOnly(r))
 }
@@ -120,7 +120,7 @@ func (a Agents) joining() http.Handler {
 		spki, err := identity(r)
 		var in api.EnrollRequest
 		if err == nil {
-			err = read(w, r, &in)
+			err = read(w, r, &in, maxEnroll)
 		}
 		var out api.EnrollResponse
 		if err == nil {
@@ -137,7 +137,7 @@ func handle[I, O any](t routes, a Agents, path string, do func(context.Context, 
 		var out O
 		m, err := a.machine(r)
 		if err == nil {
-			err = read(w, r, &in)
+			err = read(w, r, &in, api.MaxBody)
 		}
 		if err == nil {
 			out, err = do(r.Context(), m, in)
@@ -153,6 +153,9 @@ func (a Agents) machine(r *http.Request) (latchkey.MachineID, error) {
 	}
 	m, err := a.Who(r.Context(), spki)
 	note(r.Context(), "machine", m)
+	if err == nil {
+		introduce(r.Context(), "machine "+string(m))
+	}
 	return m, err
 }
 
@@ -163,11 +166,14 @@ func identity(r *http.Request) ([]byte, error) {
 	return ca.Identity(r.TLS.PeerCertificates[0]), nil
 }
 
+// maxEnroll is the longest body of somebody who is not known yet, in bytes.
+const maxEnroll = 4 << 10
+
 // read reads a body strictly, within bounds of size and time.
-func read(w http.ResponseWriter, r *http.Request, v any) error {
+func read(w http.ResponseWriter, r *http.Request, v any, most int64) error {
 	// Where the writer knows no deadlines the server's own timeout holds.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, most)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return plain(http.StatusRequestEntityTooLarge, "the body is too large")
 	}
@@ -179,13 +185,13 @@ func read(w http.ResponseWriter, r *http.Request, v any) error {
 }
 
 // firstRead is how much room a body gets before any of it came, in bytes: who
-// only says that much follows must not be able to take it.
-const firstRead = 64 << 10
+// only says that much follows must not be able to take it. A login fits.
+const firstRead = 4 << 10
 
 // readBody reads a body whole. Of one whose length is told there is no more.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength < 0 || r.ContentLength > firstRead {
-		return io.ReadAll(http.MaxBytesReader(w, r.Body, api.MaxBody))
+func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	if r.ContentLength < 0 || r.ContentLength > min(firstRead, most) {
+		return io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	}
 	body := make([]byte, r.ContentLength)
 	_, err := io.ReadFull(r.Body, body)

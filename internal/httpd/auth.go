@@ -63,6 +63,7 @@ func (k *doorkeeper) guard(next http.Handler) http.Handler {
 			return
 		}
 		note(r.Context(), "actor", token.Admin.Name)
+		introduce(r.Context(), "token "+token.ID)
 		_, route := k.mux.Handler(r)
 		if route != "" { // without one the answer is 404 or 405
 			if err := allowed(token, route); err != nil {

@@ -79,7 +79,7 @@ func hush(ctx context.Context) {
 // typed in the wrong place. A panic is a line and a 500, not a dead server.
 func Logged(log *slog.Logger, listener string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rec := &record{watched: watched{ResponseWriter: w}, listener: listener, id: requestID(), began: time.Now()}
+		rec := &record{watched: watched{ResponseWriter: w, guest: guestIn(r.Context())}, listener: listener, id: requestID(), began: time.Now()}
 		rec.attrs = rec.room[:0]
 		w.Header()["X-Request-Id"] = []string{rec.id}
 		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, rec))
@@ -139,11 +139,15 @@ func requestID() string {
 type watched struct {
 	http.ResponseWriter
 	status int
+	guest  *guest
 }
 
 func (w *watched) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
+	}
+	if status >= http.StatusBadRequest && w.guest.strange() {
+		w.Header().Set("Connection", "close") // also ends a connection of HTTP/2
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

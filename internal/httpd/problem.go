@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -20,7 +21,8 @@ const problemType = "application/problem+json"
 // worded, never what the request held.
 type problem struct {
 	api.Problem
-	cause error // for the log
+	cause error         // for the log
+	retry time.Duration // when to ask again; 0: nobody knows
 }
 
 func (p *problem) Error() string             { return p.Title }
@@ -96,6 +98,9 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
+	if p.retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(p.retry/time.Second)+1))
+	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // the peer is gone: nobody is left to tell
 }

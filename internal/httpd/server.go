@@ -23,7 +23,9 @@ const (
 	readTimeout   = 20 * time.Second
 	writeTimeout  = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
-	maxHeader     = 32 << 10 // bytes
+	maxHeader     = 32 << 10  // bytes
+	maxStreams    = 64        // requests at once on a connection of HTTP/2
+	maxWaiting    = 128 << 10 // bytes of bodies on it that nobody has read yet
 	shutdownGrace = 10 * time.Second
 )
 
@@ -51,12 +53,15 @@ type open struct {
 func New(log *slog.Logger, doors ...Door) *Server {
 	s := &Server{log: log}
 	for _, d := range doors {
+		d.Listener = newCrowd(d.Listener, time.Now)
 		s.doors = append(s.doors, open{d, &http.Server{
 			Handler:           Logged(log, d.Name, d.Handler),
 			TLSConfig:         d.TLS,
 			ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeader,
-			ErrorLog:       slog.NewLogLogger(log.With("listener", d.Name).Handler(), slog.LevelWarn),
+			HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: maxWaiting, MaxReceiveBufferPerStream: maxWaiting / 2},
+			ConnContext:    welcome, ConnState: watch,
+			ErrorLog: slog.NewLogLogger(log.With("listener", d.Name).Handler(), slog.LevelWarn),
 		}})
 	}
 	return s

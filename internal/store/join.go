@@ -58,9 +58,14 @@ func (db *DB) Join(ctx context.Context, hash []byte, m latchkey.Machine, e latch
 	if err != nil {
 		return latchkey.Machine{}, err
 	}
+	// Anybody may knock. Who has no token must not cost those who share the commit
+	// of his transaction their first try.
+	if _, err := db.ticket(db.row(ctx, ticketQuery, hash)); err != nil {
+		return latchkey.Machine{}, err
+	}
 	var joined latchkey.Machine
 	err = db.InTx(ctx, func(t *Tx) error {
-		token, err := t.ticket(hash)
+		token, err := db.ticket(t.row(ticketQuery, hash))
 		if err != nil {
 			return err
 		}
@@ -104,18 +109,19 @@ type ticketRow struct {
 	approve bool
 }
 
-// ticket finds a token that is not past its time.
-func (t *Tx) ticket(hash []byte) (ticketRow, error) {
+const ticketQuery = "SELECT id, uses_left, expires_at, name_pattern, approve FROM machine_tokens WHERE hash = $1"
+
+// ticket reads a token that is not past its time.
+func (db *DB) ticket(row scanner) (ticketRow, error) {
 	var k ticketRow
 	var expires int64
-	err := t.row("SELECT id, uses_left, expires_at, name_pattern, approve FROM machine_tokens WHERE hash = $1", hash).
-		Scan(&k.id, &k.left, &expires, &k.pattern, &k.approve)
+	err := row.Scan(&k.id, &k.left, &expires, &k.pattern, &k.approve)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return k, latchkey.Errorf(latchkey.Unauthorized, "the enrollment token is not known here")
 	case err != nil:
 		return k, err
-	case !t.db.now().Before(time.UnixMilli(expires)):
+	case !db.now().Before(time.UnixMilli(expires)):
 		return k, latchkey.Errorf(latchkey.Expired, "the enrollment token has expired").WithHint("ask for a new one: latchkey machine token create")
 	}
 	return k, nil
