@@ -71,7 +71,8 @@ func (t *table) csv(w io.Writer) error {
 }
 
 func inert(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+	// Spreadsheets of East Asian languages read the wide ones as well.
+	if strings.IndexAny(cell, "=+-@\t\r\n＝＋－＠") == 0 {
 		return "'" + cell
 	}
 	return cell

@@ -34,13 +34,13 @@ func TestO03CSVCellsAreNoFormulas(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	tab := &table{head: []string{"user"}}
-	for _, cell := range []string{"=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "x=1", `a"b`, ""} {
+	for _, cell := range []string{"=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "＝1", "＋1", "－1", "＠x", "é=1", "x=1", `a"b`, ""} {
 		tab.add(cell, "x")
 	}
 	if err := tab.csv(&out); err != nil {
 		t.Fatal(err)
 	}
-	want := "user\n'=HYPERLINK(1),x\n'+1,x\n'-1,x\n'@x,x\n'\tx,x\n\"'\rx\",x\nx=1,x\n\"a\"\"b\",x\n,x\n"
+	want := "user\n'=HYPERLINK(1),x\n'+1,x\n'-1,x\n'@x,x\n'\tx,x\n\"'\rx\",x\n'＝1,x\n'＋1,x\n'－1,x\n'＠x,x\né=1,x\nx=1,x\n\"a\"\"b\",x\n,x\n"
 	if out.String() != want {
 		t.Errorf("csv = %q\nwant  %q", out.String(), want)
 	}

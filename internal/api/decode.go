@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"regexp"
@@ -15,6 +16,9 @@ import (
 // the code Invalid and may be shown: they name keys that are words, and never
 // repeat values.
 func Decode(data []byte, v any) error {
+	if nul(data) {
+		return latchkey.Errorf(latchkey.Invalid, "a text holds the character NUL")
+	}
 	err := seal.DecodeStrict(data, v)
 	if err == nil {
 		return nil
@@ -33,6 +37,21 @@ func Decode(data []byte, v any) error {
 		text = "the document cannot be read"
 	}
 	return latchkey.Errorf(latchkey.Invalid, "%s", quoted.ReplaceAllStringFunc(text, wordOnly))
+}
+
+// nul reports whether a text in a document holds the character that no database
+// keeps in one. JSON has one way of writing it.
+func nul(data []byte) bool {
+	for {
+		i := bytes.Index(data, []byte(`\u0000`))
+		if i < 0 {
+			return false
+		}
+		if before := len(data[:i]) - len(bytes.TrimRight(data[:i], `\`)); before%2 == 0 {
+			return true
+		}
+		data = data[i+1:]
+	}
 }
 
 // quoted is a key that an error names.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey"
@@ -174,7 +175,7 @@ func (j *judge) entry(r api.Report) Entry {
 var outcomes = []latchkey.Outcome{latchkey.Denied, latchkey.Allowed, latchkey.NotRequired, latchkey.Locked, latchkey.Unavailable}
 
 // short bounds what a machine can write into the audit trail.
-func short(s string) string { return s[:min(len(s), maxText)] }
+func short(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "") }
 
 // used takes a code that a machine says it accepted.
 func (j *judge) used(e *Entry, m *Member, r api.Report) error {

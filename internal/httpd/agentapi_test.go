@@ -275,6 +275,7 @@ func TestWhatAMachineMayNotSend(t *testing.T) {
 		"an endless nonce":      {strings.Replace(good, `"n"`, `"`+strings.Repeat("n", 129)+`"`, 1), 400},
 		"an id of another form": {strings.Replace(good, "00112233", "00112Z33", 1), 400},
 		"a long user":           {strings.Replace(good, marker, strings.Repeat(marker, 99), 1), 400},
+		"a NUL":                 {strings.Replace(good, marker, `a\u0000b`, 1), 400},
 		"no user":               {strings.Replace(good, marker, "", 1), 400},
 		"another scenario":      {strings.Replace(good, "console", "kitchen", 1), 400},
 		"too much":              {good + strings.Repeat(" ", api.MaxBody), 413},
@@ -286,6 +287,10 @@ func TestWhatAMachineMayNotSend(t *testing.T) {
 		if text := p.Title + p.Detail + p.Hint; strings.Contains(text, marker) {
 			t.Errorf("%s: the answer repeats what was sent: %q", name, text)
 		}
+	}
+	backslash := strings.Replace(good, marker, `a\\u0000b`, 1) // which is none
+	if status := d.post(c, api.BeginPath, []byte(backslash), new(api.Turn)); status != http.StatusOK {
+		t.Errorf("a backslash: %d", status)
 	}
 	res, err := c.Post(d.url+api.BeginPath, "text/plain", strings.NewReader(good))
 	ok(t, err)

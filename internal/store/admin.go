@@ -40,7 +40,7 @@ func (db *DB) ResetAdmin(ctx context.Context, name string, hash []byte, e latchk
 		return errors.Join(
 			t.exec("DELETE FROM api_tokens WHERE admin_id = $1", id),
 			t.exec("UPDATE admins SET disabled = FALSE WHERE id = $1", id),
-			t.addToken(hash, latchkey.APIToken{Admin: latchkey.Admin{ID: id}, Label: "first"}), t.addEvent(e))
+			t.addToken(hash, latchkey.APIToken{Admin: latchkey.Admin{ID: id}, Label: "first"}), t.forgetAnswers(), t.addEvent(e))
 	})
 }
 
@@ -54,7 +54,7 @@ func (db *DB) DisableAdmin(ctx context.Context, name string, e latchkey.Event) e
 		}
 		if err := errors.Join(
 			t.exec("UPDATE admins SET disabled = TRUE WHERE id = $1", id),
-			t.exec("DELETE FROM api_tokens WHERE admin_id = $1", id)); err != nil {
+			t.exec("DELETE FROM api_tokens WHERE admin_id = $1", id), t.forgetAnswers()); err != nil {
 			return err
 		}
 		var owners int

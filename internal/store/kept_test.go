@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey"
+	"latchkey/internal/fleet"
 	"latchkey/internal/secret"
 )
 
@@ -50,6 +51,40 @@ func TestNoBackupHoldsAnAnswer(t *testing.T) {
 				t.Errorf("the backup holds %d commands", n)
 			}
 		})
+	}
+}
+
+// Whatever ends a token or an authenticator ends the answers that may show it.
+func TestEveryEndOfATokenOrAnAuthenticatorEndsTheAnswers(t *testing.T) {
+	t.Parallel()
+	db, e, ctx := open(t), latchkey.Event{Kind: latchkey.AdminReset}, t.Context()
+	for _, name := range []string{"root", "second"} {
+		must(t, db.CreateAdmin(ctx, name, latchkey.Owner, []byte(name+", hash of a token"), e))
+	}
+	ana, err := db.AddUser(ctx, latchkey.User{Name: "ana", Directory: latchkey.Builtin}, e)
+	must(t, err)
+	bob, err := db.AddUser(ctx, latchkey.User{Name: "bob", Directory: latchkey.Builtin}, e)
+	must(t, err)
+	totp := latchkey.Authenticator{User: ana.ID, Kind: latchkey.TOTP, Algorithm: "SHA1", Digits: 6, Period: 30, CreatedAt: noon}
+	id, err := db.AddAuthenticator(ctx, totp, secret.Bytes("12345678901234567890"), 0, e)
+	must(t, err)
+	must(t, db.CreateMachineToken(ctx, fleet.Ticket{Hash: []byte("ticket"), Uses: 1, ExpiresAt: noon.Add(time.Hour)}, e))
+	tickets, err := db.MachineTokens(ctx)
+	must(t, err)
+	for name, end := range map[string]func() error{
+		"admin reset":          func() error { return db.ResetAdmin(ctx, "root", []byte("another"), e) },
+		"admin disable":        func() error { return db.DisableAdmin(ctx, "second", e) },
+		"authenticator remove": func() error { return db.RemoveAuthenticator(ctx, ana.ID, id, e) },
+		"user delete":          func() error { return db.DeleteUser(ctx, bob.ID, e) },
+		"machine token revoke": func() error { return db.RevokeMachineToken(ctx, tickets[0].ID, e) },
+	} {
+		answered(t, db, name)
+		must(t, end())
+		var left int
+		must(t, db.on.row(ctx, "SELECT count(*) FROM requests WHERE wrapped IS NOT NULL").Scan(&left))
+		if left > 0 {
+			t.Errorf("after %s, %d answers are left", name, left)
+		}
 	}
 }
 

@@ -103,7 +103,7 @@ func (db *DB) DeleteUser(ctx context.Context, id latchkey.UserID, e latchkey.Eve
 			t.one("user", "UPDATE users SET deleted_at = $1 WHERE id = $2 AND deleted_at IS NULL", at, string(id)),
 			t.exec("UPDATE authenticators SET removed_at = $1, wrapped = $2, lease_machine = NULL WHERE user_id = $3 AND removed_at IS NULL", at, []byte{}, string(id)),
 			t.exec("UPDATE enrollments SET removed_at = $1 WHERE user_id = $2 AND enrolled_at IS NOT NULL AND removed_at IS NULL", at, string(id)),
-			t.addEvent(e))
+			t.forgetAnswers(), t.addEvent(e))
 	})
 }
 
