@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // A UserID names a user for good. It is chosen by the server and never reused;
@@ -28,9 +30,10 @@ type User struct {
 
 // FoldName returns the form under which names are compared. Two names that
 // fold to the same string are the same name (CVE-2020-12812: a name typed in
-// another case must not become an unknown user).
+// another case must not become an unknown user, nor one whose accents are
+// composed in another way: Unicode 3.13, D146).
 func FoldName(name string) string {
-	return strings.Map(foldRune, strings.TrimSpace(name))
+	return norm.NFC.String(strings.Map(foldRune, norm.NFC.String(strings.TrimSpace(name))))
 }
 
 // foldRune maps each rune to the smallest rune of its simple-folding orbit

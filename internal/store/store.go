@@ -117,6 +117,9 @@ func (db *DB) prepare(ctx context.Context) error {
 	if err := db.makeKeys(ctx); err != nil {
 		return err
 	}
+	if err := db.foldNames(ctx); err != nil {
+		return fmt.Errorf("folding names: %w", err)
+	}
 	return db.makeDefaultPolicy(ctx)
 }
 
