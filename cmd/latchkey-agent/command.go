@@ -155,17 +155,9 @@ login ends with 0 only where the user was let in.`
 	return root
 }
 
-// verb is a command that takes the arguments that use names: NAME is
-// obligatory, [NAME] is not.
+// verb is a command that takes the arguments that use names.
 func verb(use, short string, do func(ctx context.Context, args []string) error) *cobra.Command {
-	least, most := 0, 0
-	for _, w := range strings.Fields(use)[1:] {
-		most++
-		if !strings.HasPrefix(w, "[") {
-			least++
-		}
-	}
-	return &cobra.Command{Use: use, Short: short, Args: cobra.RangeArgs(least, most), RunE: func(c *cobra.Command, args []string) error {
+	return &cobra.Command{Use: use, Short: short, Args: arguments(use), RunE: func(c *cobra.Command, args []string) error {
 		if err := do(c.Context(), args); err != nil {
 			return ranError{err}
 		}

@@ -54,6 +54,20 @@ func TestCompletionNeedsNoServerAndTellsNothing(t *testing.T) {
 	}
 }
 
+func TestTheShellOffersTheValuesOfAFlag(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]string{
+		"admin create --role": "owner admin helpdesk auditor", "token create --scope": "read users machines policies tokens",
+		"machine exempt --until": "12h 7d 30d never", "policy explain --scenario": "console unlock elevate remote remote-client",
+	} {
+		out, err := exec.Command("latchkey", append(append([]string{"__complete"}, strings.Fields(flag)...), "")...).Output()
+		words := strings.Fields(string(out))
+		if err != nil || len(words) == 0 || strings.Join(words[:len(words)-1], " ") != want || words[len(words)-1] != ":4" { // :4 no files
+			t.Errorf("%s: %v %q", flag, err, words)
+		}
+	}
+}
+
 func TestEveryFlagOfTheServerSaysWhatCouldGoWrong(t *testing.T) {
 	t.Parallel()
 	root := (&program{}).root()

@@ -164,7 +164,8 @@ func (p *program) policyExplain() *cobra.Command {
 		return p.print(x, func(w io.Writer) { explain(w, x, offlineOnly) })
 	})
 	c.Flags().StringVar(&scenario, "scenario", scenario, "console, unlock, elevate, remote or remote-client")
-	c.Flags().BoolVar(&offlineOnly, "offline", false, "only what happens without the server (text)")
+	offer(c, "scenario", latchkey.Scenarios...)
+	c.Flags().BoolVar(&offlineOnly, "offline", false, "only what happens without the server; --json has both")
 	return c
 }
 

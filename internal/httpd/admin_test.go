@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,21 @@ func (s *safeBuffer) String() string {
 	return s.b.String()
 }
 
+// release is what the program calls itself: the description in the docs says it.
+func release(t *testing.T) string {
+	t.Helper()
+	source, err := os.ReadFile("../../cmd/latchkey/build.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(source), `const version = "`)
+	version, _, found := strings.Cut(rest, `"`)
+	if !found {
+		t.Fatal("the program does not say its version")
+	}
+	return version
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	database := storetest.Database(t)
@@ -84,7 +100,7 @@ func newWorld(t *testing.T) *world {
 		People: people.New(db, time.Now), Settings: settings.New(db, time.Now), Audit: audit.New(db), Report: report.New(db, time.Now),
 		Authenticators: enrolling, Enrollments: enrolling,
 	}
-	admin := httpd.Admin(rooms, db, httpd.About{Version: "test"}, time.Now, func(context.Context) error { return nil })
+	admin := httpd.Admin(rooms, db, httpd.About{Version: release(t)}, time.Now, func(context.Context) error { return nil })
 	srv := httptest.NewServer(httpd.Logged(slog.New(slog.NewJSONHandler(log, nil)), "admin", admin))
 	t.Cleanup(func() {
 		srv.Close()

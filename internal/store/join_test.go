@@ -14,7 +14,7 @@ func TestWhoHasNoEnrollmentTokenWaitsForNobodysTransaction(t *testing.T) {
 	t.Parallel()
 	db := open(t)
 	must(t, db.CreateMachineToken(t.Context(), fleet.Ticket{Hash: []byte("old"), Uses: 1, ExpiresAt: noon.Add(-time.Hour)}, latchkey.Event{Kind: latchkey.MachineTokenCreated}))
-	began, end, done := make(chan bool), make(chan bool), make(chan error)
+	began, end, done := make(chan bool, 2), make(chan bool), make(chan error) // the first is said again where it runs again
 	go func() {
 		done <- db.InTx(t.Context(), func(*Tx) error {
 			began <- true
