@@ -31,6 +31,8 @@ type Requests interface {
 	AnswerRequest(ctx context.Context, id []byte, status int, answer secret.Bytes) error
 	// ReleaseRequest forgets a command that changed nothing.
 	ReleaseRequest(ctx context.Context, id []byte) error
+	// InterruptRequest says that a command will have no answer.
+	InterruptRequest(ctx context.Context, id []byte) error
 	// Watch returns a context for a command, and what tells whether anything was
 	// written under it, or may have been.
 	Watch(ctx context.Context) (watched context.Context, wrote func() bool)
@@ -78,8 +80,8 @@ func once(known Requests, next http.Handler) http.Handler {
 
 // settle keeps what a command was answered. A refusal under which nothing was
 // written may be otherwise next time. After an error of the server's, or half a
-// command, nobody knows: it stays claimed, and whoever sends it again is told to
-// look.
+// command, nobody knows: it stays claimed, and whoever sends it again is told at
+// once to look.
 func settle(ctx context.Context, known Requests, id []byte, out *kept, wrote bool) error {
 	switch status := out.code(); {
 	case status < 300:
@@ -87,7 +89,7 @@ func settle(ctx context.Context, known Requests, id []byte, out *kept, wrote boo
 	case !wrote && (status < 500 || status == http.StatusServiceUnavailable):
 		return known.ReleaseRequest(ctx, id)
 	}
-	return nil
+	return known.InterruptRequest(ctx, id)
 }
 
 func send(w http.ResponseWriter, status int, answer secret.Bytes) {

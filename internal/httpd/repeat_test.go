@@ -193,7 +193,7 @@ func TestACommandThatMayHaveWrittenIsNotCarriedOutAgain(t *testing.T) {
 					t.Errorf("%d %s", last.Code, last.Body)
 				}
 			}
-			if runs != c.runs || runs == 1 && !strings.Contains(last.Body.String(), string(latchkey.InProgress)) {
+			if runs != c.runs || runs == 1 && !strings.Contains(last.Body.String(), string(latchkey.Interrupted)) {
 				t.Errorf("carried out %d times; at last %d %s", runs, last.Code, last.Body)
 			}
 		})

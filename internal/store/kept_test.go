@@ -102,8 +102,8 @@ func TestAnAnswerEndsWithWhatItShowed(t *testing.T) {
 	if left(" WHERE wrapped IS NOT NULL") != 0 || left("") != 1 {
 		t.Errorf("%d answers of %d commands are left", left(" WHERE wrapped IS NOT NULL"), left(""))
 	}
-	if status, _, err := db.ClaimRequest(t.Context(), []byte("key"), []byte("command")); status != 0 || err == nil {
-		t.Errorf("the command may be carried out again: %d, %v", status, err)
+	if status, _, err := db.ClaimRequest(t.Context(), []byte("key"), []byte("command")); status != 0 || latchkey.CodeOf(err) != latchkey.Interrupted {
+		t.Errorf("the command whose answer is forgotten: %d, %v", status, err)
 	}
 	noon := db.now()
 	db.now = func() time.Time { return noon.Add(requestsKept - time.Second) }
@@ -111,7 +111,7 @@ func TestAnAnswerEndsWithWhatItShowed(t *testing.T) {
 	if n := left(""); n != 1 {
 		t.Errorf("%d commands within the day", n)
 	}
-	db.now = func() time.Time { return noon.Add(requestsKept + time.Minute) }
+	db.now = func() time.Time { return noon.Add(requestsKept + 2*requestLife) }
 	must(t, db.ForgetRequests(t.Context()))
 	if n := left(""); n != 0 {
 		t.Errorf("%d commands after the day", n)

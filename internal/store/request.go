@@ -49,13 +49,22 @@ func (db *DB) ClaimRequest(ctx context.Context, id, command []byte) (status int,
 func (db *DB) ForgetRequests(ctx context.Context) error { return db.beside(ctx, (*Tx).forgetOld) }
 
 func (t *Tx) forgetOld() error {
-	return t.exec("DELETE FROM requests WHERE at < $1", t.db.now().Add(-requestsKept).UnixMilli())
+	return t.exec("DELETE FROM requests WHERE at < $1", t.db.now().Add(-requestsKept-requestLife).UnixMilli())
 }
 
 // forgetAnswers drops every answer that is kept, because one may hold what was
-// revoked just now. The commands stay: none is carried out again.
+// revoked just now. The commands stay: none is carried out again. They are as old
+// as those that were cut off: none is under way, and nobody has to wait to learn
+// that its answer is gone.
 func (t *Tx) forgetAnswers() error {
-	return t.exec("UPDATE requests SET status = NULL, wrapped = NULL WHERE status IS NOT NULL")
+	return t.exec("UPDATE requests SET status = NULL, wrapped = NULL, at = at - $1 WHERE status IS NOT NULL", requestLife.Milliseconds())
+}
+
+// InterruptRequest says of a command that was claimed that it will have no answer.
+func (db *DB) InterruptRequest(ctx context.Context, id []byte) error {
+	return db.InTx(ctx, func(t *Tx) error {
+		return t.exec("UPDATE requests SET at = at - $1 WHERE id = $2 AND status IS NULL", requestLife.Milliseconds(), id)
+	})
 }
 
 // request reads a command that was claimed before.
