@@ -28,7 +28,11 @@ func parse(document []byte) ([]change, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(raw) > MaxPolicies {
+		return nil, errTooMany
+	}
 	var out []change
+	seen := map[string]bool{}
 	for i, r := range raw {
 		c, err := parseOne(r)
 		if err != nil && len(raw) > 1 {
@@ -37,9 +41,10 @@ func parse(document []byte) ([]change, error) {
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(out, func(o change) bool { return latchkey.FoldName(o.name) == latchkey.FoldName(c.name) }) {
+		if seen[latchkey.FoldName(c.name)] {
 			return nil, latchkey.Errorf(latchkey.Invalid, "policy %d has the name of an earlier one", i+1)
 		}
+		seen[latchkey.FoldName(c.name)] = true
 		out = append(out, c)
 	}
 	if len(out) == 0 {

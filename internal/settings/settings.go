@@ -43,6 +43,13 @@ type Settings struct {
 // New returns the settings kept in store.
 func New(store Store, now func() time.Time) *Settings { return &Settings{store, now} }
 
+// MaxPolicies is how many policies there can be: each login looks at all of them,
+// and each change reads them.
+const MaxPolicies = 1000
+
+var errTooMany = latchkey.Errorf(latchkey.Invalid, "there would be more than %d policies", MaxPolicies).
+	WithHint("let one policy cover a group, and delete those that nobody needs")
+
 // errNoPolicy: the API repeats no input, so the caller adds the name.
 var errNoPolicy = latchkey.Errorf(latchkey.NotFound, "no such policy").WithHint("latchkey policy list shows the names")
 
@@ -123,18 +130,25 @@ func sorted(all []latchkey.Policy) []latchkey.Policy {
 }
 
 func apply(stored []latchkey.Policy, changes []change) ([]latchkey.Policy, error) {
-	out := make([]latchkey.Policy, 0, len(changes))
+	old := make(map[string]latchkey.Policy, len(stored))
+	for _, p := range stored {
+		old[latchkey.FoldName(p.Name)] = p
+	}
+	out, more := make([]latchkey.Policy, 0, len(changes)), 0
 	for _, c := range changes {
-		base := latchkey.BuiltinPolicy()
-		base.Name = c.name
-		if i := indexOf(stored, c.name); i >= 0 {
-			base = stored[i]
+		base, known := old[latchkey.FoldName(c.name)]
+		if !known {
+			base, more = latchkey.BuiltinPolicy(), more+1
+			base.Name = c.name
 		}
 		p, err := merge(base, c)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, p)
+	}
+	if more > 0 && len(stored)+more > MaxPolicies { // where there are more already, they can be changed
+		return nil, errTooMany
 	}
 	return out, nil
 }
