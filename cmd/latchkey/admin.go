@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -31,10 +32,27 @@ func (p *program) admin() *cobra.Command {
 	return p.group("admin", "Administrators; on the server's own machine, also while it runs",
 		create,
 		p.adminVerb("reset NAME", "Replace all tokens of an administrator by one new token", latchkey.AdminReset,
-			func(ctx context.Context, db *store.DB, name string, hash []byte, e latchkey.Event) error {
-				return db.ResetAdmin(ctx, name, hash, e)
-			}),
+			p.resetAdmin),
 		p.adminList(), p.adminDisable())
+}
+
+// resetAdmin says where it lets somebody in again whom somebody shut out.
+func (p *program) resetAdmin(ctx context.Context, db *store.DB, name string, hash []byte, e latchkey.Event) error {
+	all, err := db.Admins(ctx)
+	if err != nil {
+		return err
+	}
+	out := slices.ContainsFunc(all, func(a latchkey.Admin) bool {
+		return a.Disabled && latchkey.FoldName(a.Name) == latchkey.FoldName(name)
+	})
+	if out {
+		e.Detail["was"] = "disabled"
+	}
+	err = db.ResetAdmin(ctx, name, hash, e)
+	if err == nil && out {
+		fmt.Fprintln(p.err, visible(fmt.Sprintf("latchkey: note: %s was disabled, and may use the API again with this token", name)))
+	}
+	return err
 }
 
 // listed is an administrator in the JSON of admin list.

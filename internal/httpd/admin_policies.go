@@ -9,7 +9,6 @@ import (
 
 	"latchkey"
 	"latchkey/internal/api"
-	"latchkey/internal/policy"
 	"latchkey/internal/settings"
 )
 
@@ -44,7 +43,7 @@ func (r Rooms) policies(a huma.API) {
 	ask(a, http.MethodPost, "/api/v1/policies", "Merge policy documents by name", http.StatusOK,
 		func(ctx context.Context, in *inPolicies) (api.PoliciesSet, error) {
 			set, err := r.Settings.Set(ctx, actor(ctx), in.Body, in.IfMatch)
-			return withNotes(set), err
+			return r.withNotes(set), err
 		})
 	askTagged(a, http.MethodGet, "/api/v1/policies/{policy}", "Show a policy", http.StatusOK,
 		func(ctx context.Context, in *inPolicy) (latchkey.Policy, error) { return r.Settings.Show(ctx, in.Name) })
@@ -83,10 +82,10 @@ func askTagged[I, O any](a huma.API, method, path, summary string, status int, d
 	})
 }
 
-func withNotes(set []latchkey.Policy) api.PoliciesSet {
+func (r Rooms) withNotes(set []latchkey.Policy) api.PoliciesSet {
 	out := api.PoliciesSet{Policies: set, Notes: []string{}}
 	for _, p := range set {
-		for _, n := range policy.Lint(p) {
+		for _, n := range r.Settings.Remarks(p) {
 			out.Notes = append(out.Notes, p.Name+": "+n)
 		}
 	}

@@ -186,6 +186,7 @@ func (h *house) oddities(r route) {
 		nobody := strings.NewReplacer("{user}", poison, "{machine}", poison, "{policy}", poison, "{id}", poison).Replace(r.path)
 		h.refused(r.String()+" of nothing", h.send(r.method, nobody, body, nil), 404, 400)
 	}
+	h.refused(r.String()+" with another condition", h.send(r.method, path, body, func(q *http.Request) { q.Header.Set("If-None-Match", "*") }), 400)
 	if r.method == "GET" {
 		return
 	}
@@ -195,7 +196,6 @@ func (h *house) oddities(r route) {
 		odd = `{"name":"p1","priority":77}`
 	}
 	h.refused(r.String()+" of a stale reading", h.send(r.method, path, odd, stale), 409, 400)
-	h.refused(r.String()+" with another condition", h.send(r.method, path, body, func(q *http.Request) { q.Header.Set("If-None-Match", "*") }), 400)
 	if r.method == "POST" {
 		h.refused(r.String()+" under a key of spaces", h.keyed(poison+" "+poison, r.method, path, body), 400)
 	}

@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"net/http"
-	"strings"
+	"regexp"
 
 	"latchkey"
 	"latchkey/internal/seal"
@@ -163,6 +163,10 @@ func (k *kept) code() int {
 // matched are the routes that take an If-Match.
 var matched = map[string]bool{"POST /api/v1/policies": true, "DELETE /api/v1/policies/{policy}": true}
 
+// tag is one strong entity tag (RFC 9110 section 8.8.3). What is none, or several
+// or any, was changed by nobody: it is no conflict.
+var tag = regexp.MustCompile(`^"[!#-~]+"$`)
+
 // conditional refuses a condition that the route would not look at: whoever
 // sends one must not find it ignored.
 func conditional(mux *http.ServeMux, next http.Handler) http.Handler {
@@ -170,15 +174,15 @@ func conditional(mux *http.ServeMux, next http.Handler) http.Handler {
 		for _, h := range []string{"If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
 			_, route := mux.Handler(r)
 			sent := r.Header.Values(h)
-			if len(sent) == 0 || r.Method == http.MethodGet {
+			if len(sent) == 0 {
 				continue
 			}
 			if h != "If-Match" || !matched[route] {
 				writeProblem(w, plain(http.StatusBadRequest, "this address takes no such condition: "+h))
 				return
 			}
-			if len(sent) != 1 || strings.TrimSpace(sent[0]) == "" {
-				writeProblem(w, plain(http.StatusBadRequest, "the If-Match holds not exactly one ETag"))
+			if len(sent) != 1 || !tag.MatchString(sent[0]) {
+				writeProblem(w, plain(http.StatusBadRequest, "the If-Match is not exactly one ETag, in its quotation marks"))
 				return
 			}
 		}

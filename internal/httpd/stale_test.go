@@ -34,6 +34,10 @@ func TestN20AStaleEditIsAConflict(t *testing.T) {
 		{"an edit of an old list", list, `{"name":"b","priority":12}`, 409},
 		{"a new policy by an old list", list, `{"name":"c","priority":12}`, 409},
 		{"nonsense", `"x"`, `{"name":"a","priority":12}`, 409},
+		{"any tag at all", `*`, `{"name":"a","priority":12}`, 400},
+		{"two tags", `"x", "y"`, `{"name":"a","priority":12}`, 400},
+		{"a tag without its marks", `x`, `{"name":"a","priority":12}`, 400},
+		{"a weak tag", `W/"x"`, `{"name":"a","priority":12}`, 400},
 		{"an edit without a tag", "", `{"name":"a","priority":13}`, 200},
 	} {
 		if a := set(step.tag, step.body); a.status != step.status || a.status == 409 && a.problem.Code != latchkey.Conflict {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey"
 )
@@ -40,5 +41,19 @@ func TestThereIsAnEndToPolicies(t *testing.T) {
 		t.Error(err)
 	} else if _, err := apply(stored, changes); err != nil {
 		t.Error(err)
+	}
+}
+
+// A date that is past does nothing any more: it was probably meant otherwise.
+func TestALogOnlyDateInThePastIsRemarkedOn(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	s := New(nil, func() time.Time { return now })
+	for at, want := range map[time.Time]string{now.Add(time.Hour): "until then nobody is asked", now: "log_only_until is past"} {
+		p := latchkey.BuiltinPolicy()
+		p.LogOnly = &at
+		if notes := strings.Join(s.Remarks(p), "\n"); !strings.Contains(notes, want) || strings.Count(notes, "log_only") != 1 {
+			t.Errorf("%v: %s", at, notes)
+		}
 	}
 }

@@ -194,6 +194,16 @@ func (s *Settings) Delete(ctx context.Context, actor, name, tag string) error {
 	}, func(stored []latchkey.Policy) error { return fresh(stored, []string{p.Name}, tag) })
 }
 
+// Remarks are what a policy deserves a second look for, at this moment.
+func (s *Settings) Remarks(p latchkey.Policy) []string {
+	if p.LogOnly == nil || s.now().Before(*p.LogOnly) {
+		return policy.Lint(p)
+	}
+	past := p
+	past.LogOnly = nil
+	return append(policy.Lint(past), "log_only_until is past: logons are asked, as if it were not set")
+}
+
 // Check parses and validates documents against the built-in policy without
 // storing anything, and returns what it would remark on.
 func Check(document []byte) ([]string, error) {

@@ -208,6 +208,9 @@ func readManifest(in io.Reader) (Manifest, error) {
 }
 
 func newer(what string, has, known int) error {
+	if has < 1 { // no version ever wrote that
+		return errDamaged
+	}
 	return latchkey.Errorf(latchkey.Conflict, "the backup is newer than this program (%s %d, known up to %d)", what, has, known).
 		WithHint("install the version of Latchkey that wrote it, or a later one")
 }

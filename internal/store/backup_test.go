@@ -87,6 +87,10 @@ func TestWhatRestoreRefuses(t *testing.T) {
 			binary.BigEndian.PutUint32(b[len(backupMagic):], 2)
 			return b
 		}), "newer than this program (format 2"},
+		"a format that never was": {edited(func(b []byte) []byte {
+			binary.BigEndian.PutUint32(b[len(backupMagic):], 0)
+			return b
+		}), "damaged"},
 		"a schema from the future": {edited(func(b []byte) []byte {
 			known, err := migrations(schema, sqliteDialect)
 			must(t, err)
