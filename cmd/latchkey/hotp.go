@@ -34,6 +34,9 @@ func (p *program) leaseMove(ctx context.Context, args []string) error {
 	if !out.Moved {
 		return p.say(out, "%s: %s has the offline codes already, until %s", args[0], out.Machine, out.Until.Format(time.RFC3339))
 	}
+	if out.WaitsForLogin {
+		fmt.Fprintf(p.err, "latchkey: note: its owner has not logged in on %s yet: it gets the codes once he has, with the network\n", out.Machine)
+	}
 	return p.say(out, "%s: %s holds the offline codes from its next contact on; another machine drops them at its own", args[0], out.Machine)
 }
 

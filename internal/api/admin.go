@@ -54,6 +54,9 @@ type MovedLease struct {
 	Machine string                   `json:"machine"`
 	Until   time.Time                `json:"until"`
 	Moved   bool                     `json:"moved"` // false: the machine has it already
+	// WaitsForLogin: the machine gets codes once the user has logged in there with
+	// the network.
+	WaitsForLogin bool `json:"waits_for_login"`
 }
 
 // Resynced says where the counter of a hardware token is now.

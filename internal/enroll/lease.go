@@ -29,11 +29,15 @@ func (e *Enroll) MoveLease(ctx context.Context, actor string, id latchkey.Authen
 	if err := e.getsCodes(ctx, u, m); err != nil {
 		return api.MovedLease{}, err
 	}
+	enrolled, err := e.store.EnrolledOn(ctx, u.ID, m.ID)
+	if err != nil {
+		return api.MovedLease{}, err
+	}
 	event := e.event(latchkey.LeaseMoved, actor, u)
 	event.Machine, event.Host = m.ID, m.Name
 	event.Detail = map[string]string{"authenticator": string(id)}
 	until, moved, err := e.store.MoveLease(ctx, id, m.ID, e.now().Add(latchkey.LeaseLife), event)
-	return api.MovedLease{ID: id, Machine: m.Name, Until: until.UTC(), Moved: moved}, err
+	return api.MovedLease{ID: id, Machine: m.Name, Until: until.UTC(), Moved: moved, WaitsForLogin: !enrolled}, err
 }
 
 // machine looks for a machine by name, or by id where it looks like one.
@@ -48,7 +52,7 @@ func (e *Enroll) machine(ctx context.Context, machine string) (latchkey.Machine,
 	return m, err
 }
 
-// getsCodes says why a machine would be handed no codes of a user's token.
+// getsCodes says why a machine would never be handed codes of a user's token.
 func (e *Enroll) getsCodes(ctx context.Context, u latchkey.User, m latchkey.Machine) error {
 	if m.State != latchkey.Active {
 		return latchkey.Errorf(latchkey.Conflict, "the machine is %s: nothing is issued to it", m.State).
@@ -58,15 +62,7 @@ func (e *Enroll) getsCodes(ctx context.Context, u latchkey.User, m latchkey.Mach
 	if err != nil {
 		return err
 	}
-	if err := allowed(policy.Choose(policies, u), u, m); err != nil {
-		return err
-	}
-	enrolled, err := e.store.EnrolledOn(ctx, u.ID, m.ID)
-	if err == nil && !enrolled {
-		err = latchkey.Errorf(latchkey.Conflict, "%s may not log in offline on %s yet", u.Name, m.Name).
-			WithHint("let %s log in there once with the network, then move the codes", u.Name)
-	}
-	return err
+	return allowed(policy.Choose(policies, u), u, m)
 }
 
 // allowed says why a policy lets a machine hold no codes of a user's tokens.

@@ -134,12 +134,11 @@ func TestALeaseMovesOnlyWhereItsUserGetsCodes(t *testing.T) {
 		edit func(*latchkey.Policy)
 		says string
 	}{
-		"he never logged in there": {func(*latchkey.Policy) {}, "may not log in offline on pc-b yet"},
-		"offline is off":           {func(p *latchkey.Policy) { p.Offline.Enabled = false }, "allows no logins offline"},
-		"he is protected":          {func(p *latchkey.Policy) { p.Protected = true }, "is protected"},
-		"tokens are online only":   {func(p *latchkey.Policy) { p.Factors.Offline = []latchkey.Kind{latchkey.TOTP} }, "lists no hotp"},
-		"its keys are too weak":    {func(p *latchkey.Policy) { p.MinKeyClass = latchkey.TPM }, "keys of class T"},
-		"no policy is for him":     {func(p *latchkey.Policy) { p.Users = latchkey.Subjects{Names: []string{"bob"}} }, "no policy"},
+		"offline is off":         {func(p *latchkey.Policy) { p.Offline.Enabled = false }, "allows no logins offline"},
+		"he is protected":        {func(p *latchkey.Policy) { p.Protected = true }, "is protected"},
+		"tokens are online only": {func(p *latchkey.Policy) { p.Factors.Offline = []latchkey.Kind{latchkey.TOTP} }, "lists no hotp"},
+		"its keys are too weak":  {func(p *latchkey.Policy) { p.MinKeyClass = latchkey.TPM }, "keys of class T"},
+		"no policy is for him":   {func(p *latchkey.Policy) { p.Users = latchkey.Subjects{Names: []string{"bob"}} }, "no policy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -155,6 +154,24 @@ func TestALeaseMovesOnlyWhereItsUserGetsCodes(t *testing.T) {
 				t.Errorf("the lease is with %+v", l)
 			}
 		})
+	}
+}
+
+// A new laptop may be given the lease before its owner has logged in there.
+func TestALeaseMovesToWhereItsUserIsAboutToLogIn(t *testing.T) {
+	t.Parallel()
+	w, u, a, b, token := two(t)
+	out, err := w.enroll.MoveLease(w.ctx, "admin", token, "pc-b")
+	if err != nil || !out.Moved || !out.WaitsForLogin {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if h := a.fetch(u); len(h.Credentials) != 0 {
+		t.Errorf("pc-a is handed codes still: %+v", h.Credentials)
+	}
+	w.expect(b.login("ana", counter(1)), "allow verified_online")
+	b.sync()
+	if h := b.fetch(u); len(h.Credentials) != 1 {
+		t.Errorf("pc-b is handed %+v", h.Credentials)
 	}
 }
 
