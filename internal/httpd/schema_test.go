@@ -63,7 +63,9 @@ func (d description) unlike(s schema, v any, at string) (wrong []string) {
 		}
 		return []string{at + " is none of those that it may be"}
 	}
-	if types := fmt.Sprint(s.Type); s.Type != nil && !slices.Contains(strings.Fields(strings.Trim(types, "[]")), kindOf(v)) {
+	types := strings.Trim(fmt.Sprint(s.Type), "[]")
+	fits := func(t string) bool { return t == kindOf(v) || t == "number" && kindOf(v) == "integer" }
+	if s.Type != nil && !slices.ContainsFunc(strings.Fields(types), fits) {
 		return []string{fmt.Sprintf("%s is %s, described as %s", at, kindOf(v), types)}
 	}
 	switch v := v.(type) {

@@ -111,16 +111,26 @@ func (n *networked) place(ctx context.Context, to *sql.Conn, m Manifest, replace
 	if !replace {
 		return true, latchkey.Errorf(latchkey.Conflict, "there is a deployment in the database").WithHint("--yes sets it aside and restores the backup in its place")
 	}
-	var users int
-	const others = `SELECT count(*) FROM pg_stat_activity
+	return true, unused(ctx, to)
+}
+
+// unused refuses while somebody else is connected. Of whoever left a moment ago
+// PostgreSQL may still show the session: it is given two seconds to end.
+func unused(ctx context.Context, to *sql.Conn) error {
+	const others = `SELECT count(*), pg_sleep(CASE WHEN count(*) > 0 THEN 0.1 ELSE 0 END)::text FROM pg_stat_activity
 		WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()`
-	if err := to.QueryRowContext(ctx, others, application).Scan(&users); err != nil {
-		return true, err
+	for range 20 {
+		var users int
+		var slept string
+		if err := to.QueryRowContext(ctx, others, application).Scan(&users, &slept); err != nil || users == 0 {
+			return err
+		}
+		// Within a transaction the list stays as it was first read.
+		if _, err := to.ExecContext(ctx, "SELECT pg_stat_clear_snapshot()"); err != nil {
+			return err
+		}
 	}
-	if users > 0 {
-		return true, latchkey.Errorf(latchkey.Busy, "a server is using the database").WithHint("stop every server of the deployment first")
-	}
-	return true, nil
+	return latchkey.Errorf(latchkey.Busy, "a server is using the database").WithHint("stop every server of the deployment first")
 }
 
 // fill makes the tables and copies what a staged database holds.
