@@ -106,6 +106,8 @@ func (g *reader) run(line string) {
 func (g *reader) meaning(args []string, w string) string {
 	g.t.Helper()
 	switch {
+	case w == "HOST" && args[1] == "machine" && args[2] == "approve":
+		return g.waiting()
 	case g.words[w] != "":
 		return g.words[w]
 	case w == "NAME":
