@@ -96,9 +96,10 @@ func (w *writes) prepare() (err error) {
 	return err
 }
 
-// least changes one row and writes one event.
-func (w *writes) least(caller, n int) error {
-	return w.db.SetDisabled(context.Background(), w.users[caller], n%2 == 0, latchkey.Event{Kind: latchkey.UserDisabled})
+// least changes one row and writes one event. Whom it leaves disabled could not
+// log in any more.
+func (w *writes) least(caller, _ int) error {
+	return w.db.SetDisabled(context.Background(), w.users[caller], false, latchkey.Event{Kind: latchkey.UserEnabled})
 }
 
 // login writes what a right code at an ordinary login changes.
