@@ -15,6 +15,7 @@ import (
 	"latchkey"
 	"latchkey/internal/agent"
 	"latchkey/internal/agent/ipc"
+	"latchkey/internal/manual"
 )
 
 // The exit codes.
@@ -157,7 +158,7 @@ login ends with 0 only where the user was let in.`
 
 // verb is a command that takes the arguments that use names.
 func verb(use, short string, do func(ctx context.Context, args []string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: arguments(use), RunE: func(c *cobra.Command, args []string) error {
+	return &cobra.Command{Use: use, Short: short, Args: manual.Arguments(use), RunE: func(c *cobra.Command, args []string) error {
 		if err := do(c.Context(), args); err != nil {
 			return ranError{err}
 		}

@@ -20,6 +20,7 @@ import (
 	"latchkey/internal/agent"
 	"latchkey/internal/agent/ipc"
 	"latchkey/internal/frame"
+	"latchkey/internal/manual"
 )
 
 // errNoAgent: nobody answers on the login socket.
@@ -41,7 +42,7 @@ func (p *program) login() *cobra.Command {
 	})
 	fl := cmd.Flags()
 	fl.StringVar(&f.scenario, "scenario", string(latchkey.Console), "console, unlock, elevate, remote or remote-client")
-	offer(cmd, "scenario", latchkey.Scenarios...)
+	manual.Offer(cmd, "scenario", latchkey.Scenarios...)
 	fl.StringVar(&f.uid, "uid", "", "the user's uid; by default the one in /etc/passwd, or none")
 	fl.BoolVar(&f.script, "script", false, "answers from standard input, one a line; a transcript on standard output")
 	fl.StringVar(&f.socket, "socket", agent.LoginSocket, "where the agent answers front-ends")

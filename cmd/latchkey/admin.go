@@ -13,6 +13,7 @@ import (
 
 	"latchkey"
 	"latchkey/internal/httpd"
+	"latchkey/internal/manual"
 	"latchkey/internal/store"
 )
 
@@ -28,7 +29,7 @@ func (p *program) admin() *cobra.Command {
 			return db.CreateAdmin(ctx, name, r, hash, e)
 		})
 	create.Flags().StringVar(&role, "role", role, "owner, admin, helpdesk or auditor")
-	offer(create, "role", latchkey.Roles...)
+	manual.Offer(create, "role", latchkey.Roles...)
 	return p.group("admin", "Administrators; on the server's own machine, also while it runs",
 		create,
 		p.adminVerb("reset NAME", "Replace all tokens of an administrator by one new token", latchkey.AdminReset,

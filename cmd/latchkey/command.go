@@ -11,6 +11,7 @@ import (
 
 	"latchkey"
 	"latchkey/internal/apiclient"
+	"latchkey/internal/manual"
 )
 
 // The exit codes.
@@ -155,7 +156,7 @@ func (p *program) group(use, short string, verbs ...*cobra.Command) *cobra.Comma
 
 // verb is a command that takes the arguments that use names.
 func verb(use, short string, do func(ctx context.Context, args []string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: arguments(use), RunE: func(c *cobra.Command, args []string) error {
+	return &cobra.Command{Use: use, Short: short, Args: manual.Arguments(use), RunE: func(c *cobra.Command, args []string) error {
 		if err := do(c.Context(), args); err != nil {
 			return ranError{err}
 		}

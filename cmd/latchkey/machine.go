@@ -16,6 +16,7 @@ import (
 	"latchkey/internal/api"
 	"latchkey/internal/apiclient"
 	"latchkey/internal/fleet"
+	"latchkey/internal/manual"
 )
 
 func (p *program) machine() *cobra.Command {
@@ -118,7 +119,7 @@ func (p *program) machineExempt() *cobra.Command {
 	})
 	c.Flags().StringVar(&reason, "reason", "", "why, for the audit trail")
 	c.Flags().StringVar(&until, "until", "", "2027-01-31, 2027-01-31T18:00:00Z, from now: 12h, 30d, or never")
-	offer(c, "until", "12h", "7d", "30d", "never")
+	manual.Offer(c, "until", "12h", "7d", "30d", "never")
 	for _, f := range []string{"reason", "until"} {
 		if err := c.MarkFlagRequired(f); err != nil {
 			panic(err) // the flag is defined above

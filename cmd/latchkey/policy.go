@@ -16,6 +16,7 @@ import (
 	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/apiclient"
+	"latchkey/internal/manual"
 )
 
 func (p *program) policy() *cobra.Command {
@@ -164,7 +165,7 @@ func (p *program) policyExplain() *cobra.Command {
 		return p.print(x, func(w io.Writer) { explain(w, x, offlineOnly) })
 	})
 	c.Flags().StringVar(&scenario, "scenario", scenario, "console, unlock, elevate, remote or remote-client")
-	offer(c, "scenario", latchkey.Scenarios...)
+	manual.Offer(c, "scenario", latchkey.Scenarios...)
 	c.Flags().BoolVar(&offlineOnly, "offline", false, "only what happens without the server; --json has both")
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"latchkey"
 	"latchkey/internal/api"
 	"latchkey/internal/apiclient"
+	"latchkey/internal/manual"
 )
 
 func (p *program) apiToken() *cobra.Command {
@@ -48,8 +49,8 @@ func (p *program) apiTokenCreate() *cobra.Command {
 	c.Flags().StringVar(&expires, "expires", "", "when it ends: a date, a time, or in so long (12h, 90d)")
 	c.Flags().StringVar(&label, "label", "", "what it is for")
 	c.Flags().StringArrayVar(&scopes, "scope", nil, "read, users, machines, policies or tokens (repeatable); without, all that you may")
-	offer(c, "scope", latchkey.Scopes...)
-	offer(c, "expires", "12h", "30d", "90d")
+	manual.Offer(c, "scope", latchkey.Scopes...)
+	manual.Offer(c, "expires", "12h", "30d", "90d")
 	return c
 }
 

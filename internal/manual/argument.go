@@ -1,4 +1,4 @@
-package main
+package manual
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// arguments are what a use names behind the verb: NAME is obligatory, [NAME] is
+// Arguments are what a use names behind the verb: NAME is obligatory, [NAME] is
 // not. Whoever forgets one is told which.
-func arguments(use string) cobra.PositionalArgs {
+func Arguments(use string) cobra.PositionalArgs {
 	names := strings.Fields(use)[1:]
 	return func(c *cobra.Command, args []string) error {
 		if len(args) > len(names) {
@@ -28,9 +28,9 @@ func written(c *cobra.Command, names []string) string {
 	return strings.Join(append([]string{c.CommandPath()}, names...), " ")
 }
 
-// offer lets the shell complete a flag by the values that it takes, and by no
+// Offer lets the shell complete a flag by the values that it takes, and by no
 // names of files.
-func offer[T ~string](c *cobra.Command, flag string, values ...T) {
+func Offer[T ~string](c *cobra.Command, flag string, values ...T) {
 	var words []cobra.Completion
 	for _, v := range values {
 		words = append(words, string(v))
