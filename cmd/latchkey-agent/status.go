@@ -43,10 +43,7 @@ func (p *program) offline() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := p.print(u, func(w io.Writer) { describeUser(w, u) }); err != nil || u.Ready {
-			return err
-		}
-		return fmt.Errorf("%s is not ready to be without the server: %s", u.User, strings.TrimSuffix(u.NotReady, "."))
+		return p.print(u, func(w io.Writer) { describeUser(w, u) })
 	})
 }
 
@@ -111,6 +108,9 @@ func describeUser(w io.Writer, u agent.User) {
 		fmt.Fprintf(t, "codes left\t%d of token %s\n", c.CodesLeft, visible(cmp.Or(c.Label, string(c.ID))))
 	}
 	fmt.Fprintf(t, "ready\t%s\n", yesNo(u.Ready))
+	if !u.Ready {
+		fmt.Fprintf(t, "why not\t%s\n", u.NotReady)
+	}
 	if n := noteOf(u); n != "-" {
 		fmt.Fprintf(t, "note\t%s\n", n)
 	}

@@ -39,7 +39,7 @@ func (p *program) client() (*apiclient.Client, error) {
 
 func (p *program) token() (string, error) {
 	if p.tokenFile == "" {
-		if t := os.Getenv("LATCHKEY_TOKEN"); t != "" {
+		if t := strings.TrimSpace(os.Getenv("LATCHKEY_TOKEN")); t != "" {
 			return t, nil
 		}
 		return "", &usageError{"no token is given", "set LATCHKEY_TOKEN or give --token-file"}

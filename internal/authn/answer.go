@@ -202,14 +202,10 @@ func forgive(held []verify.Held) {
 // lockedUntil is the end of the lock on a user; zero where there is none. When
 // it is over there is one more try, and a wrong one locks again.
 func lockedUntil(held []verify.Held, now time.Time) time.Time {
-	var until time.Time
-	for _, h := range held {
-		until = later(until, h.State.RetryAt)
+	if until := verify.LockedUntil(held); now.Before(until) {
+		return until
 	}
-	if !verify.LockedOut(held) || !now.Before(until) {
-		return time.Time{}
-	}
-	return until
+	return time.Time{}
 }
 
 func later(a, b time.Time) time.Time {

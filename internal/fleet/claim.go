@@ -9,9 +9,10 @@ import (
 
 // A Use is a login that a step or counter was used for.
 type Use struct {
-	Logon   latchkey.LogonID // empty: there is none
+	Logon   latchkey.LogonID // as the machine named it
 	Host    string           // the machine's name
 	Doubted bool             // the machine is quarantined: it may have made it up
+	Known   bool             // there is one
 }
 
 // A Double is one code that two logins were let in with.

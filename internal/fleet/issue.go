@@ -94,10 +94,13 @@ func (p *plan) codes(machine latchkey.Machine, m *Member, now time.Time) {
 	}
 }
 
-// bookOf is what the machine may know of an app: nothing from before its user's
-// login there, for which a clock may have been late, and nothing past his days.
+// bookOf is what the machine may know of an app: nothing from before the day of
+// its user's login there, for which a clock may have been late, and nothing past
+// his days. Chunks are whole days, so a book begins with one.
 func bookOf(t Token, anchor, horizon time.Time) Book {
-	return Book{Token: t.ID, First: otp.Step(anchor.Add(-clockSlack), t.Period), To: otp.Step(horizon, t.Period), Anchor: anchor}
+	perDay := uint64(int(bundle.Day/time.Second) / t.Period)
+	first := otp.Step(anchor.Add(-clockSlack), t.Period) / perDay * perDay
+	return Book{Token: t.ID, First: first, To: otp.Step(horizon, t.Period), Anchor: anchor}
 }
 
 // lease shares out the codes of an HOTP token. A counter does not end by

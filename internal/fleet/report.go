@@ -175,7 +175,9 @@ func (j *judge) entry(r api.Report) Entry {
 var outcomes = []latchkey.Outcome{latchkey.Denied, latchkey.Allowed, latchkey.NotRequired, latchkey.Locked, latchkey.Unavailable}
 
 // short bounds what a machine can write into the audit trail.
-func short(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "") }
+func short(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), maxText)], ""), "\x00", "")
+}
 
 // used takes a code that a machine says it accepted.
 func (j *judge) used(e *Entry, m *Member, r api.Report) error {
@@ -196,8 +198,8 @@ func (j *judge) used(e *Entry, m *Member, r api.Report) error {
 	if err != nil {
 		return fmt.Errorf("looking for another use: %w", err)
 	}
-	if e.First = other.Logon == ""; !e.First && other.Logon != e.Logon && j.take(j.incidents, m) {
-		here := Use{e.Logon, j.ledger.Machine.Name, !j.believed()}
+	if e.First = !other.Known; other.Known && other.Logon != e.Logon && j.take(j.incidents, m) {
+		here := Use{e.Logon, j.ledger.Machine.Name, !j.believed(), true}
 		j.merger.Incident = append(j.merger.Incident, Double{e.Event, t.Authenticator, r.Used, other, here}.Incident(j.now, j.actor()))
 	}
 	j.raise(m, t, r.Used+1)
@@ -209,7 +211,7 @@ func (j *judge) used(e *Entry, m *Member, r api.Report) error {
 func (j *judge) other(t *Token, r api.Report) (Use, error) {
 	for _, e := range j.merger.Events {
 		if e.Used != nil && *e.Used == r.Used && e.Credential == t.ID {
-			return Use{e.Logon, j.ledger.Machine.Name, !j.believed()}, nil
+			return Use{e.Logon, j.ledger.Machine.Name, !j.believed(), true}, nil
 		}
 	}
 	return j.usedBy(t.ID, r.Used, short(r.Logon))

@@ -50,11 +50,16 @@ func (j *judge) holdsBeyond(m *Member, thing, what string, detail ...string) err
 	return nil
 }
 
-// issued is the first step or counter that the machine cannot know a code of. In
-// the report in which it shows that the database went back, it may have been
-// handed as many more codes of a token as there are in the widest window.
+// catchesUp: the machine may have been handed as many more codes of a token as
+// there are in the widest window. It shows that the database went back, or showed
+// it before an administrator approved of it.
+func (j *judge) catchesUp(t *Token) bool {
+	return t.Kind == latchkey.HOTP && (j.merger.Ahead || j.ledger.FloorsDue && j.restored())
+}
+
+// issued is the first step or counter that the machine cannot know a code of.
 func (j *judge) issued(t *Token, at time.Time) uint64 {
-	if j.merger.Ahead && t.Kind == latchkey.HOTP {
+	if j.catchesUp(t) {
 		return max(t.issued(at), t.Next+policy.MaxWindow)
 	}
 	return t.issued(at)
@@ -62,7 +67,7 @@ func (j *judge) issued(t *Token, at time.Time) uint64 {
 
 // bound is how far the machine may raise the floor.
 func (j *judge) bound(t *Token) uint64 {
-	if j.merger.Ahead && t.Kind == latchkey.HOTP {
+	if j.catchesUp(t) {
 		return j.issued(t, j.now)
 	}
 	return t.bound(j.now)

@@ -200,10 +200,12 @@ func (db *DB) ApproveMachine(ctx context.Context, id latchkey.MachineID, e latch
 			e.Detail = with(e.Detail, "replaces", "the machine of the same name")
 		}
 		// A quarantined ledger may have been rolled back: the next report begins
-		// a new count of generations and a new history, and its floors count.
-		const approve = `UPDATE machines SET state = 'active', quarantine = '', generation = 0, report_hash = '', floors_due = TRUE
+		// a new count of generations and a new history, and its floors count. What it
+		// was told by a database that is lost it may speak of from now on.
+		const approve = `UPDATE machines SET state = 'active', quarantine = '', generation = 0, report_hash = '', floors_due = TRUE,
+			ahead_at = CASE WHEN ahead_at IS NOT NULL THEN CAST($2 AS BIGINT) END
 			WHERE id = $1 AND state IN ('pending', 'quarantined')`
-		if n, err = t.affected(approve, string(id)); err == nil && n != 1 {
+		if n, err = t.affected(approve, string(id), t.db.now().UnixMilli()); err == nil && n != 1 {
 			err = latchkey.Errorf(latchkey.Conflict, "the machine is neither pending nor quarantined")
 		}
 		if err != nil {

@@ -116,6 +116,7 @@ func (db *DB) UsedBy(ctx context.Context, c latchkey.AuthenticatorID, n uint64, 
 	if errors.Is(err, sql.ErrNoRows) {
 		return fleet.Use{}, nil
 	}
+	u.Known = err == nil
 	return u, err
 }
 

@@ -122,20 +122,21 @@ func (db *DB) Standing(ctx context.Context, user latchkey.UserID, machine latchk
 	err := db.query(ctx, func(r *sql.Rows) error {
 		var h verify.Held
 		var a ownedRow
-		err := r.Scan(append([]any{&h.State.Fails}, a.dest()...)...)
-		h.Kind = latchkey.Kind(a.kind.String)
+		var retry sql.NullInt64
+		err := r.Scan(append([]any{&h.State.Fails, &retry}, a.dest()...)...)
+		h.Kind, h.State.RetryAt = latchkey.Kind(a.kind.String), timeOf(retry)
 		held = append(held, h)
 		if o := a.noun(); o != nil {
 			st.Owned = append(st.Owned, *o)
 		}
 		return err
-	}, `SELECT a.fails, a.id, a.kind, a.next_use, a.lease_machine, lm.name, a.lease_until
+	}, `SELECT a.fails, a.retry_at, a.id, a.kind, a.next_use, a.lease_machine, lm.name, a.lease_until
 		FROM authenticators a LEFT JOIN machines lm ON lm.id = a.lease_machine
 		WHERE a.user_id = $1 AND a.removed_at IS NULL ORDER BY a.created_at, a.id`, string(user))
 	if err != nil {
 		return st, err
 	}
-	st.Kinds, st.Locked = verify.Kinds(held), verify.LockedOut(held)
+	st.Kinds, st.Locked = verify.Kinds(held), verify.LockedAt(held, db.now())
 	rows, err := db.EnrollmentRows(ctx, string(user), string(machine), latchkey.Page{})
 	if err != nil {
 		return st, err

@@ -295,8 +295,13 @@ func (v *Vault) adoptHeader(h bundle.Header) error {
 
 // arrange gives the credentials of a header their places, and forgets those
 // that it no longer names. A new credential inherits the most failures of any:
-// changing the phone buys no guesses.
+// changing the phone buys no guesses. A header that names none gives nothing, as
+// one in quarantine does, and tells of nothing: what was used stays used for when
+// they come back.
 func (r *record) arrange(cs []bundle.Credential) error {
+	if len(cs) == 0 {
+		return nil
+	}
 	old, worst := *r, r.worst()
 	r.Held = [maxCredentials]held{}
 	for _, c := range cs[:min(len(cs), maxCredentials)] {

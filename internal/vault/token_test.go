@@ -83,3 +83,35 @@ func TestTheSuccessLineSaysWhatCanStillBeDone(t *testing.T) {
 		t.Errorf("left %+v, said %q", v.Left, v.Text)
 	}
 }
+
+// A header that gives nothing, as in quarantine, tells of nothing: what was used
+// before it stays used after it, also where the server does not know of it.
+func TestAHeaderThatGivesNothingForgetsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.person()
+	u.sources = []bundle.Source{hotpSource(t)}
+	w.store(u)
+	for n := range uint64(2) {
+		if got := w.login(latchkey.Console, w.hotp(n)); got != "allow verified_offline" {
+			t.Fatalf("%d: %s", n, got)
+		}
+	}
+	w.pass(time.Minute)
+	kept, anchor := u.sources, u.header.Anchor
+	u.sources, u.header.Anchor = nil, 0
+	w.store(u)
+	req, err := w.v.Pending(10)
+	must(t, err)
+	if len(req.Users) != 1 || len(req.Users[0].Floors) != 1 || req.Users[0].Floors[0].Next != 2 {
+		t.Errorf("the server is told of %+v", req.Users)
+	}
+	u.sources, u.header.Anchor = kept, anchor
+	w.store(u)
+	if got := w.login(latchkey.Console, w.hotp(1)); got != "deny code_already_used" {
+		t.Errorf("a code that was used before: %s", got)
+	}
+	if got := w.login(latchkey.Console, w.hotp(2)); got != "allow verified_offline" {
+		t.Errorf("the next one: %s", got)
+	}
+}

@@ -92,6 +92,23 @@ func LockedOut(held []Held) bool {
 	return total >= LockAt
 }
 
+// LockedAt is LockedOut while the wait that the failures earned is not over:
+// after it there is one more try, and a wrong one locks again.
+func LockedAt(held []Held, now time.Time) bool { return now.Before(LockedUntil(held)) }
+
+// LockedUntil is the end of the lock on a user; zero where there is none.
+func LockedUntil(held []Held) (until time.Time) {
+	if !LockedOut(held) {
+		return until
+	}
+	for _, h := range held {
+		if h.State.RetryAt.After(until) {
+			until = h.State.RetryAt
+		}
+	}
+	return until
+}
+
 // Kinds lists the kinds in held, once each.
 func Kinds(held []Held) []latchkey.Kind {
 	var out []latchkey.Kind
